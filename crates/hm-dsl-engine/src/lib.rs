@@ -1,0 +1,1 @@
+//! Finds the pipelines under .hm/ and turns Python into IR bytes.

@@ -1,0 +1,1 @@
+//! ExecutionBackend and the local backend: pure build state, dispatcher, runners.

@@ -1,0 +1,1 @@
+//! The output contract: events, outcomes, the BuildView fold and executor wire types.

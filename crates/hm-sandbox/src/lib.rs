@@ -1,0 +1,1 @@
+//! Linux primitives for the embedded sandbox.

@@ -1,0 +1,1 @@
+//! Everything durable on this machine: layers, images, workspaces, snapshots, cache index, leases, journals.

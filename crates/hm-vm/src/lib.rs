@@ -1,0 +1,1 @@
+//! Machines: the backend traits and their guarantees, the backends, cache-aware execution.

@@ -1,0 +1,2 @@
+//! The `hm` command.
+fn main() {}
