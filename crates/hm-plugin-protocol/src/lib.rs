@@ -1,1 +1,11 @@
-//! The output contract: events, outcomes, the BuildView fold and executor wire types.
+//! The output contract: events, outcomes, the fold of events into a view, and executor wire types. Pure data.
+
+mod event;
+mod executor;
+mod ids;
+mod outcome;
+
+pub use event::{BuildEvent, BuildRef, PlanSummary, SCHEMA_VERSION, Sequenced, Stream};
+pub use executor::{ArchiveId, ArtifactRef, CacheDecision, ExecutorInput, SnapshotRef, StepResult};
+pub use ids::{RunId, StepId};
+pub use outcome::{BuildStatus, CancelReason, SkipReason, StepOutcome, StepStatus};
