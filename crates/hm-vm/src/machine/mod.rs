@@ -1,0 +1,13 @@
+//! What a backend promises.
+
+mod backend;
+mod error;
+mod output;
+mod request;
+mod stop;
+
+pub use backend::{Vm, VmBackend};
+pub use error::{SharedError, VmError};
+pub use output::OutputSink;
+pub use request::{BootImage, ExecOutcome, ExecRequest, ImageConfig, MachineRequest, Network, Usage};
+pub use stop::StopToken;

@@ -1,0 +1,135 @@
+//! What is asked of a backend and what it answers.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{OutputSink, StopToken};
+use crate::ids::ImageDigest;
+
+/// An image that a backend has found and can boot.
+#[derive(Clone)]
+pub struct BootImage {
+    reference: String,
+    digest: ImageDigest,
+    config: ImageConfig,
+    handle: Arc<dyn Any + Send + Sync>,
+}
+
+impl BootImage {
+    /// For backends: `handle` is what the backend itself needs to boot it.
+    pub fn new(
+        reference: impl Into<String>,
+        digest: ImageDigest,
+        config: ImageConfig,
+        handle: Arc<dyn Any + Send + Sync>,
+    ) -> Self {
+        Self {
+            reference: reference.into(),
+            digest,
+            config,
+            handle,
+        }
+    }
+
+    /// As the pipeline names it.
+    pub fn reference(&self) -> &str {
+        &self.reference
+    }
+
+    /// What it holds; part of cache keys.
+    pub fn digest(&self) -> &ImageDigest {
+        &self.digest
+    }
+
+    /// What the image says about running commands in it.
+    pub fn config(&self) -> &ImageConfig {
+        &self.config
+    }
+
+    /// For backends: what was given to [`BootImage::new`], if it is a `T`.
+    pub fn handle<T: Any>(&self) -> Option<&T> {
+        self.handle.downcast_ref()
+    }
+}
+
+impl fmt::Debug for BootImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BootImage")
+            .field("reference", &self.reference)
+            .field("digest", &self.digest)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an image says about running commands in it. Its entry point is never used.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ImageConfig {
+    /// Variables, below the step's own.
+    pub env: Vec<(String, String)>,
+    /// User of commands: a name or number, optionally `:group`; root where absent.
+    pub user: Option<String>,
+    /// Working folder where the machine has no workspace and the command names none.
+    pub working_dir: Option<String>,
+}
+
+/// Which network a machine sees.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Network {
+    /// The one `hm` runs in.
+    #[default]
+    Host,
+    /// Loopback only.
+    None,
+}
+
+/// What a machine is to be like.
+#[derive(Clone, Debug, Default)]
+pub struct MachineRequest {
+    /// Which network it sees.
+    pub network: Network,
+}
+
+/// One command to run in a machine as `sh -c CMD`.
+#[derive(Clone, Debug)]
+pub struct ExecRequest {
+    /// The command.
+    pub cmd: String,
+    /// Over the image's variables and the baseline (`HOME`, `PATH`).
+    pub env: BTreeMap<String, String>,
+    /// Absolute path inside the machine; `/workspace` where absent.
+    pub workdir: Option<String>,
+    /// Tells the command to stop.
+    pub stop: StopToken,
+    /// Time between SIGTERM and SIGKILL.
+    pub grace: Duration,
+    /// Takes the output.
+    pub sink: Arc<dyn OutputSink>,
+}
+
+/// How a command ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExecOutcome {
+    /// Exit code; 128 + n for an end by signal n.
+    pub exit: i32,
+    /// The stop token was used before the command ended.
+    pub stopped: bool,
+    /// What it used, where the backend can tell.
+    pub usage: Option<Usage>,
+}
+
+/// What a command and all that it started used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    /// Processor time, user and system.
+    pub cpu: Duration,
+    /// Greatest resident set of one process, in bytes.
+    pub max_rss_bytes: u64,
+    /// Read from block devices, in bytes.
+    pub read_bytes: u64,
+    /// Written to block devices, in bytes.
+    pub write_bytes: u64,
+}
