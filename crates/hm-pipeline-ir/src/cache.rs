@@ -1,20 +1,19 @@
 //! Cache policies as the document writes them.
 
+use std::borrow::Cow;
 use std::num::NonZeroU64;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 /// A cache policy with the key that the SDK resolved, if it did.
-#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Cache {
     /// What decides whether an earlier result may be used.
-    #[serde(flatten)]
     pub policy: CachePolicy,
     /// Resolved by the SDK; mixed into the engine's own key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
 
@@ -58,7 +57,48 @@ pub enum CachePolicy {
     },
 }
 
-const KNOWN: [&str; 6] = ["none", "forever", "ttl", "on_change", "compose", "auto"];
+pub(crate) const KNOWN_POLICIES: [&str; 6] = ["none", "forever", "ttl", "on_change", "compose", "auto"];
+
+/// A policy that is known.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Cache", inline)]
+struct KnownCache<'a> {
+    #[serde(flatten)]
+    policy: &'a CachePolicy,
+    /// Resolved by the SDK; mixed into the engine's own key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default)]
+    key: Option<&'a str>,
+}
+
+/// A policy from a future SDK.
+#[derive(Serialize, JsonSchema)]
+#[schemars(inline)]
+struct OpaqueCache<'a> {
+    /// A name that this version does not know.
+    #[schemars(extend("not" = { "enum": KNOWN_POLICIES }))]
+    policy: &'a str,
+    /// The key alone decides.
+    key: &'a str,
+}
+
+impl Serialize for Cache {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let key = self.key.as_deref();
+        if let CachePolicy::Opaque { name } = &self.policy {
+            return OpaqueCache {
+                policy: name,
+                key: key.unwrap_or_default(),
+            }
+            .serialize(serializer);
+        }
+        KnownCache {
+            policy: &self.policy,
+            key,
+        }
+        .serialize(serializer)
+    }
+}
 
 impl<'de> Deserialize<'de> for Cache {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -72,7 +112,7 @@ impl<'de> Deserialize<'de> for Cache {
             Some(Value::String(key)) => Some(key.clone()),
             Some(other) => return Err(D::Error::custom(format!("cache key must be a string, not {other}"))),
         };
-        let policy = if KNOWN.contains(&name) {
+        let policy = if KNOWN_POLICIES.contains(&name) {
             CachePolicy::deserialize(&value).map_err(D::Error::custom)?
         } else if key.is_some() {
             CachePolicy::Opaque { name: name.to_owned() }
@@ -80,5 +120,20 @@ impl<'de> Deserialize<'de> for Cache {
             return Err(D::Error::custom(format!("unknown cache policy {name:?} without a key")));
         };
         Ok(Self { policy, key })
+    }
+}
+
+impl JsonSchema for Cache {
+    fn schema_name() -> Cow<'static, str> {
+        "Cache".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let known = generator.subschema_for::<KnownCache<'_>>();
+        let opaque = generator.subschema_for::<OpaqueCache<'_>>();
+        schemars::json_schema!({
+            "description": "A cache policy with the key that the SDK resolved, if it did.",
+            "anyOf": [known, opaque],
+        })
     }
 }

@@ -29,6 +29,13 @@ impl StepIndex {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ChainIdx(pub u32);
 
+impl ChainIdx {
+    /// A graph has at most as many chains as steps, and steps are counted in 32 bits.
+    pub(crate) fn of_position(position: usize) -> Self {
+        Self(u32::try_from(position).unwrap_or(u32::MAX))
+    }
+}
+
 /// A maximal path of `builds_in` edges.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Chain {
@@ -42,20 +49,36 @@ pub struct PipelineGraph {
     nodes: Vec<Node>,
     topological: Vec<StepIndex>,
     chains: Vec<Chain>,
+    by_key: Vec<StepIndex>,
 }
 
 #[derive(Clone, Debug)]
-struct Node {
-    step: Step,
-    env: BTreeMap<String, String>,
-    parent: Option<StepIndex>,
-    children: Vec<StepIndex>,
-    prerequisites: Vec<StepIndex>,
-    dependents: Vec<StepIndex>,
-    chain: ChainIdx,
+pub(crate) struct Node {
+    pub(crate) step: Step,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) parent: Option<StepIndex>,
+    pub(crate) children: Vec<StepIndex>,
+    pub(crate) prerequisites: Vec<StepIndex>,
+    pub(crate) dependents: Vec<StepIndex>,
+    pub(crate) chain: ChainIdx,
 }
 
 impl PipelineGraph {
+    pub(crate) fn new(nodes: Vec<Node>, topological: Vec<StepIndex>, chains: Vec<Chain>) -> Self {
+        let mut by_key: Vec<StepIndex> = Self::indices_of(nodes.len()).collect();
+        by_key.sort_by(|a, b| nodes[a.get()].step.key.cmp(&nodes[b.get()].step.key));
+        Self {
+            nodes,
+            topological,
+            chains,
+            by_key,
+        }
+    }
+
+    pub(crate) fn indices_of(count: usize) -> impl Iterator<Item = StepIndex> + use<> {
+        (0..u32::try_from(count).unwrap_or(u32::MAX)).map(StepIndex)
+    }
+
     /// Number of steps.
     pub fn len(&self) -> usize {
         self.nodes.len()
@@ -68,7 +91,7 @@ impl PipelineGraph {
 
     /// All steps in document order.
     pub fn indices(&self) -> impl Iterator<Item = StepIndex> + use<> {
-        (0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)).map(StepIndex)
+        Self::indices_of(self.nodes.len())
     }
 
     /// What the step says.
@@ -118,6 +141,7 @@ impl PipelineGraph {
 
     /// The step with that key.
     pub fn find(&self, key: &StepKey) -> Option<StepIndex> {
-        self.indices().find(|&at| &self.step(at).key == key)
+        let found = self.by_key.binary_search_by(|at| self.step(*at).key.cmp(key));
+        found.ok().map(|place| self.by_key[place])
     }
 }

@@ -4,9 +4,20 @@
 //! with every problem it has.
 
 mod cache;
+mod check;
+mod cycles;
+mod document;
 mod graph;
+mod pipeline;
+mod problem;
+mod read;
+mod schema;
 mod step;
 
 pub use cache::{Cache, CachePolicy};
+pub use document::{Document, EdgeKind, EdgeProperty, GraphDocument, NodeDocument, Version};
 pub use graph::{Chain, ChainIdx, PipelineGraph, StepIndex};
+pub use pipeline::{Pipeline, display_name};
+pub use problem::{IrError, Problem, ProblemCode};
+pub use schema::ir_schema;
 pub use step::{Mount, NetworkMode, Resources, Retry, RetryOn, Secret, Service, Step, StepKey};

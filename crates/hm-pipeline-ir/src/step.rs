@@ -90,6 +90,32 @@ pub struct Step {
     pub mounts: Vec<Mount>,
 }
 
+impl Step {
+    /// A step that says nothing but what it must.
+    pub fn new(key: StepKey, cmd: impl Into<String>) -> Self {
+        Self {
+            key,
+            label: None,
+            cmd: cmd.into(),
+            image: None,
+            env: None,
+            timeout_seconds: None,
+            cache: None,
+            runner: None,
+            runner_args: None,
+            continue_on_failure: false,
+            allow_failure: false,
+            retry: None,
+            outputs: Vec::new(),
+            secrets: Vec::new(),
+            services: Vec::new(),
+            resources: None,
+            network: None,
+            mounts: Vec::new(),
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde calls it with")]
 fn is_false(value: &bool) -> bool {
     !*value

@@ -1,0 +1,93 @@
+//! An object whose members are taken one by one; what is left at the end is unknown.
+
+use serde_json::{Map, Value};
+
+use super::pointer::Pointer;
+use super::value::wrong_type;
+use crate::problem::{Findings, ProblemCode};
+
+pub(super) struct Fields<'a> {
+    at: &'a Pointer<'a>,
+    members: Map<String, Value>,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    /// `None`, with a problem noted, where the value is no object.
+    pub(super) fn of(value: Value, at: &'a Pointer<'a>, findings: &mut Findings) -> Option<Self> {
+        let Value::Object(members) = value else {
+            return wrong_type("an object", &value, at, findings);
+        };
+        let known = Vec::new();
+        Some(Self { at, members, known })
+    }
+
+    /// A member that must be there and not null. `None`, with a problem noted, where it is not there or not right.
+    pub(super) fn required<T>(
+        &mut self,
+        name: &'static str,
+        findings: &mut Findings,
+        read: impl FnOnce(Value, &Pointer<'_>, &mut Findings) -> Option<T>,
+    ) -> Option<T> {
+        if let Some(value) = self.take(name) {
+            return read(value, &self.at.member(name), findings);
+        }
+        let (message, hint) = (format!("`{name}` is missing"), format!("add `{name}`"));
+        findings.problem(ProblemCode::MissingField, self.at, message, hint);
+        None
+    }
+
+    /// A member that may be absent or null. `None`, with a problem noted, where it is there and not right.
+    pub(super) fn optional<T>(
+        &mut self,
+        name: &'static str,
+        findings: &mut Findings,
+        read: impl FnOnce(Value, &Pointer<'_>, &mut Findings) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.take(name).filter(|value| !value.is_null())?;
+        read(value, &self.at.member(name), findings)
+    }
+
+    /// A member that may be absent, then has its default, but can't be null.
+    pub(super) fn defaulted<T: Default>(
+        &mut self,
+        name: &'static str,
+        findings: &mut Findings,
+        read: impl FnOnce(Value, &Pointer<'_>, &mut Findings) -> Option<T>,
+    ) -> T {
+        let value = self.take(name);
+        value
+            .and_then(|value| read(value, &self.at.member(name), findings))
+            .unwrap_or_default()
+    }
+
+    /// Members that nobody took are warnings.
+    pub(super) fn finish(self, findings: &mut Findings) {
+        for name in self.members.keys() {
+            let hint = match nearest(name, &self.known) {
+                Some(known) => format!("did you mean `{known}`?"),
+                None => format!("known here: {}", self.known.join(", ")),
+            };
+            findings.warning(
+                ProblemCode::UnknownField,
+                self.at.member(name),
+                format!("unknown field `{name}`"),
+                hint,
+            );
+        }
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<Value> {
+        self.known.push(name);
+        self.members.shift_remove(name)
+    }
+}
+
+/// The known name that this one may be a slip of: at most one letter in three differs.
+fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let scored = known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(name, known), *known));
+    let (distance, nearest) = scored.min_by_key(|(distance, _)| *distance)?;
+    (distance <= name.chars().count() / 3).then_some(nearest)
+}
