@@ -1,1 +1,21 @@
 //! Everything durable on this machine: layers, images, workspaces, snapshots, cache index, leases, journals.
+
+mod clock;
+mod durable;
+mod error;
+mod files;
+mod ids;
+mod index;
+mod layout;
+mod lease;
+mod store;
+mod sweep;
+
+pub use clock::{Clock, SystemClock};
+pub use error::{FileError, IndexError, StoreError};
+pub use files::{XattrNamespace, remove_tree};
+pub use ids::{CacheKey, ContentHash, DigestAlgorithm, IdError, ImageDigest, LayerId, LeaseId, TreeId};
+pub use index::Index;
+pub use layout::Layout;
+pub use store::{Store, StoreSettings};
+pub use sweep::SweepReport;
