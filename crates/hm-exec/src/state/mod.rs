@@ -1,0 +1,16 @@
+//! The pure state of one build: inputs in, effects out.
+
+mod build_state;
+mod effect;
+mod input;
+mod ranks;
+mod selection;
+mod slot;
+mod turn;
+mod verdict;
+
+pub use build_state::{BuildSettings, BuildState};
+pub use effect::{Effect, Timer};
+pub use input::{AttemptEnd, CacheAnswer, Input};
+pub use selection::{Selection, UnknownStep};
+pub use verdict::Verdict;
