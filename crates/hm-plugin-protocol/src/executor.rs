@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hm_pipeline_ir::Step;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::ids::{RunId, StepId};
@@ -32,7 +32,7 @@ pub struct ArtifactRef {
 }
 
 /// What the cache said before the step was given to a runner.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum CacheDecision {
     /// An earlier result stands under `tag`.
@@ -47,6 +47,25 @@ pub enum CacheDecision {
     },
     /// None stands and none is to be kept.
     MissNoCommit,
+}
+
+/// The same with braces at every variant: serde lets unknown fields of a tagged unit variant pass.
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum StrictDecision {
+    Hit { tag: String },
+    MissBuildAs { tag: String },
+    MissNoCommit {},
+}
+
+impl<'de> Deserialize<'de> for CacheDecision {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        StrictDecision::deserialize(deserializer).map(|decision| match decision {
+            StrictDecision::Hit { tag } => Self::Hit { tag },
+            StrictDecision::MissBuildAs { tag } => Self::MissBuildAs { tag },
+            StrictDecision::MissNoCommit {} => Self::MissNoCommit,
+        })
+    }
 }
 
 /// Everything a runner needs to run one attempt of a step.

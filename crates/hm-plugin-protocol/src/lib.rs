@@ -4,8 +4,12 @@ mod event;
 mod executor;
 mod ids;
 mod outcome;
+mod schema;
+mod view;
 
 pub use event::{BuildEvent, BuildRef, PlanSummary, SCHEMA_VERSION, Sequenced, Stream};
 pub use executor::{ArchiveId, ArtifactRef, CacheDecision, ExecutorInput, SnapshotRef, StepResult};
 pub use ids::{RunId, StepId};
 pub use outcome::{BuildStatus, CancelReason, SkipReason, StepOutcome, StepStatus};
+pub use schema::event_schema;
+pub use view::{BuildView, Counts, StepPhase, StepView, Usage, Verdict};
