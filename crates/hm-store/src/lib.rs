@@ -10,6 +10,7 @@ mod layout;
 mod lease;
 mod store;
 mod sweep;
+pub mod workspace;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{FileError, IndexError, StoreError};
@@ -19,3 +20,4 @@ pub use index::Index;
 pub use layout::Layout;
 pub use store::{Store, StoreSettings};
 pub use sweep::SweepReport;
+pub use workspace::{CaptureError, CaptureRequest, DeltaOp, Manifest, OnChange, Workspace, hash_paths};

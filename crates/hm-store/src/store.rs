@@ -17,6 +17,7 @@ use crate::index::Index;
 use crate::layout::{FORMAT, Layout};
 use crate::lease::Lease;
 use crate::sweep::{Sweep, SweepReport};
+use crate::workspace::release_workspaces;
 
 /// What a store needs to be opened.
 #[derive(Clone, Debug)]
@@ -96,6 +97,7 @@ impl Store {
     /// # Errors
     /// What could not be removed is left to the sweep.
     pub fn close(self) -> Result<(), StoreError> {
+        release_workspaces(&self)?;
         self.inner.index.trim()?;
         remove_tree(&self.inner.layout.lease(&self.inner.lease.id))?;
         Ok(())

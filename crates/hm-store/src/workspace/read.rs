@@ -1,0 +1,362 @@
+//! Reads files and links of a working tree that may change meanwhile, and copies them.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use super::CaptureError;
+use super::manifest::{Entry, EntryKind, FileHash};
+use super::walk::{FoundOther, as_path, mtime_ns};
+
+/// How often a file that changes while it is read is read again.
+const ATTEMPTS: usize = 8;
+/// Files up to this size are read with one call.
+const CHUNK: usize = 256 * 1024;
+/// Below this size copying is no dearer than sharing blocks.
+const CLONE_FROM: u64 = 64 * 1024;
+/// How many files a thread takes at once: neighbours, so that threads seldom work in the same folder.
+const BATCH: usize = 32;
+
+/// Reads what was found; with a destination also copies it.
+pub(super) struct Reader<'a> {
+    /// Path of the working tree, for messages.
+    pub(super) root_path: &'a Path,
+    /// The working tree.
+    pub(super) root: BorrowedFd<'a>,
+    /// Where copies go; all folders are there. Without it entries are only hashed.
+    pub(super) destination: Option<BorrowedFd<'a>>,
+    /// Copies made before that may be linked to.
+    pub(super) earlier: Option<Earlier<'a>>,
+    /// Whether the file systems share blocks; cleared at the first refusal.
+    pub(super) can_clone: &'a AtomicBool,
+    /// Called with each file's path when its bytes are read and before it is checked whether it changed.
+    pub(super) after_read: &'a (dyn Fn(&[u8]) + Sync),
+}
+
+/// Files of a tree that this store made earlier and that nothing changes.
+#[derive(Clone, Copy)]
+pub(super) struct Earlier<'a> {
+    /// Its folder.
+    pub(super) folder: BorrowedFd<'a>,
+    /// Whether the entry is there with the same content, mode and time.
+    pub(super) has: &'a (dyn Fn(&[u8]) -> Option<Entry> + Sync),
+}
+
+impl Reader<'_> {
+    /// The entries of all that is still there, in the order given.
+    pub(super) fn read_all(&self, found: &[FoundOther], threads: usize) -> Result<Vec<Entry>, CaptureError> {
+        let next = AtomicUsize::new(0);
+        let failed = AtomicBool::new(false);
+        let work = || -> Result<Vec<Entry>, CaptureError> {
+            let mut buffer = vec![0; CHUNK];
+            let mut entries = Vec::new();
+            while !failed.load(Ordering::Relaxed) {
+                let start = next.fetch_add(BATCH, Ordering::Relaxed);
+                let Some(batch) = found
+                    .get(start..found.len().min(start + BATCH))
+                    .filter(|batch| !batch.is_empty())
+                else {
+                    break;
+                };
+                for other in batch {
+                    match self.read(other, &mut buffer) {
+                        Ok(entry) => entries.extend(entry),
+                        Err(error) => {
+                            failed.store(true, Ordering::Relaxed);
+                            return Err(error);
+                        }
+                    }
+                }
+            }
+            Ok(entries)
+        };
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
+            let mut entries = Vec::with_capacity(found.len());
+            for worker in workers {
+                entries.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            }
+            Ok(entries)
+        })
+    }
+
+    fn absolute(&self, path: &[u8]) -> PathBuf {
+        self.root_path.join(as_path(path))
+    }
+
+    /// The entry, or `None` when it went away. A file that turned into a link, or the other way round, is read as what
+    /// it is by then.
+    fn read(&self, found: &FoundOther, buffer: &mut [u8]) -> Result<Option<Entry>, CaptureError> {
+        let mut is_link = found.is_link;
+        for _ in 0..ATTEMPTS {
+            let attempt = if is_link {
+                self.read_link(&found.path)?
+            } else {
+                self.read_file(&found.path, buffer)?
+            };
+            match attempt {
+                Attempt::Read(entry) => return Ok(Some(entry)),
+                Attempt::Gone => return Ok(None),
+                Attempt::Changed => thread::yield_now(),
+                Attempt::OtherKind => is_link = !is_link,
+            }
+        }
+        Err(CaptureError::KeepsChanging {
+            path: self.absolute(&found.path),
+            attempts: ATTEMPTS,
+        })
+    }
+
+    fn read_link(&self, path: &[u8]) -> Result<Attempt, CaptureError> {
+        let failed = |source: Errno| CaptureError::io("read the link", self.absolute(path), source.into());
+        let target = match rustix::fs::readlinkat(self.root, path, Vec::new()) {
+            Ok(target) => target.into_bytes(),
+            Err(Errno::INVAL) => return Ok(Attempt::OtherKind),
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Attempt::Gone),
+            Err(error) => return Err(failed(error)),
+        };
+        let stat = match rustix::fs::statat(self.root, path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Attempt::Gone),
+            Err(error) => return Err(failed(error)),
+        };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+            return Ok(Attempt::OtherKind);
+        }
+        if let Some(destination) = self.destination {
+            let written = rustix::fs::symlinkat(target.as_slice(), destination, path)
+                .and_then(|()| set_times(destination, path, &stat));
+            written.map_err(|source| CaptureError::copy("write the link", path, source))?;
+        }
+        Ok(Attempt::Read(Entry {
+            path: path.into(),
+            kind: EntryKind::Symlink { target: target.into() },
+            mode: 0o777,
+            mtime_ns: mtime_ns(&stat),
+        }))
+    }
+
+    fn read_file(&self, path: &[u8], buffer: &mut [u8]) -> Result<Attempt, CaptureError> {
+        let failed = |source: Errno| CaptureError::io("read", self.absolute(path), source.into());
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let source = match rustix::fs::openat(self.root, path, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::LOOP) => return Ok(Attempt::OtherKind),
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Attempt::Gone),
+            Err(error) => return Err(failed(error)),
+        };
+        let before = rustix::fs::fstat(&source).map_err(failed)?;
+        if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
+            return Ok(Attempt::Gone);
+        }
+        if let Some(entry) = self.link_earlier(path, &before)? {
+            return Ok(Attempt::Read(entry));
+        }
+
+        let copy = match self.destination {
+            Some(destination) => Some(create(destination, path)?),
+            None => None,
+        };
+        let read = self.read_content(path, &source, &before, copy.as_ref(), buffer)?;
+        (self.after_read)(path);
+        let after = rustix::fs::fstat(&source).map_err(failed)?;
+        if read.length != size_of(&before) || !is_same(&before, &after) {
+            if let Some(destination) = self.destination {
+                rustix::fs::unlinkat(destination, path, AtFlags::empty())
+                    .map_err(|source| CaptureError::copy("remove", path, source))?;
+            }
+            return Ok(Attempt::Changed);
+        }
+        if let Some(copy) = copy {
+            finish(&copy, &before).map_err(|source| CaptureError::copy("write", path, source))?;
+        }
+        Ok(Attempt::Read(Entry {
+            path: path.into(),
+            kind: EntryKind::File {
+                size: read.length,
+                hash: read.hash,
+            },
+            mode: before.st_mode & 0o1777,
+            mtime_ns: mtime_ns(&before),
+        }))
+    }
+
+    /// Links to an earlier copy of the same bytes, mode and time, where there is one.
+    fn link_earlier(&self, path: &[u8], stat: &Stat) -> Result<Option<Entry>, CaptureError> {
+        let (Some(earlier), Some(destination)) = (self.earlier, self.destination) else {
+            return Ok(None);
+        };
+        let Some(entry) = (earlier.has)(path) else {
+            return Ok(None);
+        };
+        let same = matches!(entry.kind, EntryKind::File { size, .. } if size == size_of(stat))
+            && entry.mode == stat.st_mode & 0o1777
+            && entry.mtime_ns == mtime_ns(stat);
+        if !same {
+            return Ok(None);
+        }
+        match rustix::fs::linkat(earlier.folder, path, destination, path, AtFlags::empty()) {
+            Ok(()) => Ok(Some(entry)),
+            // It may be removed at any time, and a file has only so many links.
+            Err(Errno::NOENT | Errno::MLINK | Errno::XDEV | Errno::PERM) => Ok(None),
+            Err(error) => Err(CaptureError::copy("link", path, error)),
+        }
+    }
+
+    fn read_content(
+        &self,
+        path: &[u8],
+        source: &OwnedFd,
+        stat: &Stat,
+        copy: Option<&OwnedFd>,
+        buffer: &mut [u8],
+    ) -> Result<Content, CaptureError> {
+        let failed = |source: Errno| CaptureError::io("read", self.absolute(path), source.into());
+        if let Some(copy) = copy
+            && size_of(stat) >= CLONE_FROM
+            && self.can_clone.load(Ordering::Relaxed)
+        {
+            match rustix::fs::ioctl_ficlone(copy, source) {
+                // The clone stands still, so what is hashed is what is kept.
+                Ok(()) => return hash(copy, size_of(stat), None, buffer).map_err(|error| failed(error.errno())),
+                Err(_) => self.can_clone.store(false, Ordering::Relaxed),
+            }
+        }
+        hash(source, size_of(stat), copy, buffer).map_err(|error| match error {
+            CopyError::Read(error) => failed(error),
+            CopyError::Write(error) => CaptureError::copy("write", path, error),
+        })
+    }
+}
+
+enum Attempt {
+    Read(Entry),
+    Gone,
+    Changed,
+    OtherKind,
+}
+
+struct Content {
+    length: u64,
+    hash: FileHash,
+}
+
+enum CopyError {
+    Read(Errno),
+    Write(Errno),
+}
+
+impl CopyError {
+    fn errno(self) -> Errno {
+        match self {
+            Self::Read(error) | Self::Write(error) => error,
+        }
+    }
+}
+
+/// Hashes `expected` bytes of `source` from its start (fewer if it is shorter by then), writing them to `copy`; long runs
+/// of zeros become holes.
+fn hash(source: &OwnedFd, expected: u64, copy: Option<&OwnedFd>, buffer: &mut [u8]) -> Result<Content, CopyError> {
+    let mut hasher = blake3::Hasher::new();
+    let mut length = 0_u64;
+    let mut written_to = 0_u64;
+    while length < expected {
+        let got = read_at(source, length, buffer).map_err(CopyError::Read)?;
+        if got == 0 {
+            break;
+        }
+        let bytes = &buffer[..got];
+        hasher.update(bytes);
+        if let Some(copy) = copy
+            && !(got == buffer.len() && bytes.iter().all(|byte| *byte == 0))
+        {
+            write_all(copy, length, bytes).map_err(CopyError::Write)?;
+            written_to = length + got as u64;
+        }
+        length += got as u64;
+    }
+    if written_to < length
+        && let Some(copy) = copy
+    {
+        rustix::fs::ftruncate(copy, length).map_err(CopyError::Write)?;
+    }
+    Ok(Content {
+        length,
+        hash: FileHash(*hasher.finalize().as_bytes()),
+    })
+}
+
+fn read_at(source: &OwnedFd, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+    loop {
+        match rustix::io::pread(source, &mut *buffer, offset) {
+            Err(Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+fn write_all(copy: &OwnedFd, mut offset: u64, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match rustix::io::pwrite(copy, bytes, offset) {
+            Ok(0) => return Err(Errno::IO),
+            Ok(written) => {
+                bytes = &bytes[written..];
+                offset += written as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn create(destination: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, CaptureError> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(destination, path, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|source| CaptureError::copy("create", path, source))
+}
+
+fn finish(copy: &OwnedFd, stat: &Stat) -> Result<(), Errno> {
+    rustix::fs::fchmod(copy, Mode::from_raw_mode(stat.st_mode & 0o1777))?;
+    rustix::fs::futimens(copy, &times(mtime(stat)))
+}
+
+fn set_times(folder: BorrowedFd<'_>, path: &[u8], stat: &Stat) -> Result<(), Errno> {
+    rustix::fs::utimensat(folder, path, &times(mtime(stat)), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+fn mtime(stat: &Stat) -> Timespec {
+    timespec(mtime_ns(stat))
+}
+
+/// Nanoseconds since the epoch as the kernel wants them.
+pub(super) fn timespec(ns: i128) -> Timespec {
+    let seconds = ns.div_euclid(1_000_000_000);
+    let rest = ns.rem_euclid(1_000_000_000);
+    Timespec {
+        tv_sec: i64::try_from(seconds).unwrap_or(if seconds < 0 { i64::MIN } else { i64::MAX }),
+        tv_nsec: i64::try_from(rest).expect("a remainder below 10^9"),
+    }
+}
+
+/// Both times of a copy: the time of access is of no use.
+pub(super) fn times(mtime: Timespec) -> Timestamps {
+    Timestamps {
+        last_access: mtime,
+        last_modification: mtime,
+    }
+}
+
+fn size_of(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
+}
+
+fn is_same(before: &Stat, after: &Stat) -> bool {
+    before.st_size == after.st_size
+        && (before.st_mtime, before.st_mtime_nsec) == (after.st_mtime, after.st_mtime_nsec)
+        && (before.st_ctime, before.st_ctime_nsec) == (after.st_ctime, after.st_ctime_nsec)
+}
