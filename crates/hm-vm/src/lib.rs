@@ -4,12 +4,15 @@
 //! [`Vm`] is one of them.
 
 mod cache_key;
-mod ids;
+mod environment;
 mod machine;
+mod memory;
+mod user;
 
 pub use cache_key::{BootsFrom, EnvKey, KeyInput, PolicyMaterial};
-pub use ids::{CacheKey, ContentHash, ImageDigest};
+pub use hm_store::{CacheKey, ContentHash, ImageDigest};
 pub use machine::{
     BootImage, ExecOutcome, ExecRequest, ImageConfig, MachineRequest, Network, OutputSink, SharedError, StopToken,
     Usage, Vm, VmBackend, VmError,
 };
+pub use memory::{MemoryBackend, MemoryImage};

@@ -86,7 +86,7 @@ impl Encoder {
         match boots_from {
             BootsFrom::Image(digest) => {
                 self.tag(0);
-                self.text(digest.as_str());
+                self.text(&digest.to_string());
             }
             BootsFrom::ParentKey(key) => {
                 self.tag(1);
@@ -194,7 +194,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ids::{CacheKey, ContentHash, ImageDigest};
+    use hm_store::{CacheKey, ContentHash, DigestAlgorithm, ImageDigest};
 
     /// Strings that run into each other when lengths are left out.
     fn word() -> impl Strategy<Value = String> {
@@ -255,9 +255,9 @@ mod tests {
     impl Owned {
         fn encoded(&self) -> Vec<u8> {
             let (kind, name) = &self.boots_from;
-            let digest = ImageDigest::new(name.clone());
-            let hash = ContentHash::from_bytes(*blake3::hash(name.as_bytes()).as_bytes());
-            let key = CacheKey::from_bytes(*blake3::hash(name.as_bytes()).as_bytes());
+            let digest = ImageDigest::new(DigestAlgorithm::Sha256, blake3::hash(name.as_bytes()).into());
+            let hash = ContentHash::from(blake3::hash(name.as_bytes()));
+            let key = CacheKey::from(blake3::hash(name.as_bytes()));
             let boots_from = match kind {
                 0 => BootsFrom::Image(&digest),
                 1 => BootsFrom::ParentKey(&key),
@@ -342,7 +342,7 @@ mod tests {
     }
 
     fn golden_input(env: &BTreeMap<String, String>, policy: PolicyMaterial, run: impl FnOnce(&KeyInput<'_>)) {
-        let digest = ImageDigest::new("sha256:00");
+        let digest = ImageDigest::new(DigestAlgorithm::Sha256, [0; 32]);
         run(&KeyInput {
             boots_from: BootsFrom::Image(&digest),
             cmd: "make",
@@ -363,9 +363,11 @@ mod tests {
         let env = BTreeMap::from([("A".to_owned(), "1".to_owned())]);
         golden_input(&env, PolicyMaterial::Forever { env: Vec::new() }, |input| {
             let mut expected: Vec<u8> = b"hm step key 1\n".to_vec();
-            expected.extend(b"\x00\x09\0\0\0\0\0\0\0sha256:00");
+            expected.extend(
+                b"\x00\x47\0\0\0\0\0\0\0sha256:0000000000000000000000000000000000000000000000000000000000000000",
+            );
             expected.extend(b"\x04\0\0\0\0\0\0\0make");
-            expected.extend(b"\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0A\x01\0\0\0\0\0\0\01");
+            expected.extend(b"\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0A\x01\0\0\0\0\0\0\x00\x31");
             expected.extend(b"\x0a\0\0\0\0\0\0\0/workspace");
             expected.extend(b"\x00");
             expected.extend(b"\x0b\0\0\0\0\0\0\0linux/amd64");
@@ -413,10 +415,10 @@ mod tests {
 
     /// A change here is a change of what every user has cached.
     const GOLDEN: [&str; 5] = [
-        "816a3c45e378f5f4478c6bf81c3e6fe380f5193e188e2b2970ed759e96721904",
-        "8534c601ff968e42f9397cc094399187786d5153b4d56b833992f58b3398278b",
-        "0c673cc7b520d14fec7f07fe49a0e0fc458c862311d9b31c7b441bce0d708943",
-        "e9689ce8af0393f2a5807f89535c439f47f1218a479f0c152d76d4c3f4dd3655",
-        "ee7a2335bb20a080af230e2676530bf8d6ec3d254a2056d246256961ed171203",
+        "716d7e699e5b46014b5518b654b09ce8ff3bf724b2dd11c9ca2e2b55b18ea35c",
+        "acd7b9879011ed365de6a771aee9cbe3a1c9376850c66642a00e839b55e5db16",
+        "eb138060dff1dbedf063cffc8459c60890e78ac4c79684fdc95bccbd6eb9c261",
+        "a7762eb09ebddd309129309dc3e9c90bac2b6becdff5d8ab7bf6fc61abf5276c",
+        "36621c374647087301b49629ee254899d5b8a6a35f02ae9bf0b7cc388b47fbd7",
     ];
 }

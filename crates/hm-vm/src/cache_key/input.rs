@@ -6,7 +6,7 @@ use hm_pipeline_ir::NetworkMode;
 use serde_json::Value;
 
 use super::{encode, parts};
-use crate::ids::{CacheKey, ContentHash, ImageDigest};
+use hm_store::{CacheKey, ContentHash, ImageDigest};
 
 /// Everything that decides whether an earlier result may be used.
 ///
@@ -95,7 +95,7 @@ pub enum PolicyMaterial {
 impl KeyInput<'_> {
     /// The key: BLAKE3 over the encoding that `docs/design/cache-key.md` writes down.
     pub fn key(&self) -> CacheKey {
-        CacheKey::from_bytes(*blake3::hash(&encode::encode(self)).as_bytes())
+        CacheKey::from(blake3::hash(&encode::encode(self)))
     }
 
     /// What went into the key, for people who ask why it changed. Values of variables appear as hashes only.

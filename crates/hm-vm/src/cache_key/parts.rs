@@ -24,7 +24,7 @@ pub(super) fn parts(input: &KeyInput<'_>) -> Value {
     json!({
         "version": 1,
         "boots_from": match boots_from {
-            BootsFrom::Image(digest) => json!({ "image": digest.as_str() }),
+            BootsFrom::Image(digest) => json!({ "image": digest.to_string() }),
             BootsFrom::ParentKey(key) => json!({ "parent_key": key.to_string() }),
             BootsFrom::ParentContent(hash) => json!({ "parent_content": hash.to_string() }),
         },
@@ -79,12 +79,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::ids::ImageDigest;
+    use hm_store::{DigestAlgorithm, ImageDigest};
 
     #[test]
     fn values_of_variables_are_not_in_the_record() {
         let env = BTreeMap::from([("TOKEN".to_owned(), "hunter2".to_owned())]);
-        let digest = ImageDigest::new("sha256:00");
+        let digest = ImageDigest::new(DigestAlgorithm::Sha256, [0; 32]);
         let input = KeyInput {
             boots_from: BootsFrom::Image(&digest),
             cmd: "make",
@@ -114,6 +114,6 @@ mod tests {
         assert_eq!(parts["policy"]["env_keys"]["UNSET"], Value::Null);
         assert_eq!(parts["env"]["TOKEN"], hashed("hunter2"));
         assert_eq!(parts["network"], "none");
-        assert_eq!(parts["boots_from"]["image"], "sha256:00");
+        assert_eq!(parts["boots_from"]["image"], digest.to_string());
     }
 }

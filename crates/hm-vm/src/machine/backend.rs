@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use hm_plugin_protocol::SnapshotRef;
 
 use super::{BootImage, ExecOutcome, ExecRequest, MachineRequest, VmError};
-use crate::ids::ContentHash;
+use hm_store::ContentHash;
 
 /// Makes machines. The guarantees below hold for every backend; `tests/conformance.rs` checks them on each.
 ///

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{OutputSink, StopToken};
-use crate::ids::ImageDigest;
+use hm_store::ImageDigest;
 
 /// An image that a backend has found and can boot.
 #[derive(Clone)]
