@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::ids::IdError;
+use crate::snapshot::SnapshotError;
 
 /// A system call on a file that failed.
 #[derive(Debug, Error)]
@@ -71,6 +72,9 @@ pub enum StoreError {
     /// The index failed.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// A snapshot could not be removed.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// The store has a layout that this version doesn't know.
     #[error("the store {} has format {found:?}; this hm knows {known:?}", root.display())]
     Format {

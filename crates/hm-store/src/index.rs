@@ -32,6 +32,7 @@ CREATE TABLE snapshots (
     kind TEXT NOT NULL,
     image TEXT NOT NULL,
     image_layers TEXT,
+    base_tree TEXT,
     tree TEXT,
     flat TEXT,
     layer_hash TEXT,
@@ -40,6 +41,7 @@ CREATE TABLE snapshots (
 ) WITHOUT ROWID, STRICT;
 CREATE INDEX snapshots_parent ON snapshots (parent) WHERE parent IS NOT NULL;
 CREATE INDEX snapshots_tree ON snapshots (tree) WHERE tree IS NOT NULL;
+CREATE INDEX snapshots_base_tree ON snapshots (base_tree) WHERE base_tree IS NOT NULL;
 CREATE INDEX snapshots_soft ON snapshots (boot) WHERE durable <> 1;
 
 CREATE TABLE cache (

@@ -1,5 +1,6 @@
 //! Everything durable on this machine: layers, images, workspaces, snapshots, cache index, leases, journals.
 
+mod cache;
 mod clock;
 mod durable;
 mod error;
@@ -8,16 +9,21 @@ mod ids;
 mod index;
 mod layout;
 mod lease;
+mod scratch;
+mod snapshot;
 mod store;
 mod sweep;
 pub mod workspace;
 
+pub use cache::{Cache, CacheEntry, CacheError, KeyLock, NewCacheEntry};
 pub use clock::{Clock, SystemClock};
 pub use error::{FileError, IndexError, StoreError};
 pub use files::{XattrNamespace, remove_tree};
 pub use ids::{CacheKey, ContentHash, DigestAlgorithm, IdError, ImageDigest, LayerId, LeaseId, TreeId};
 pub use index::Index;
 pub use layout::Layout;
+pub use scratch::Scratch;
+pub use snapshot::{NewSnapshot, SnapshotBase, SnapshotError, SnapshotKind, Snapshots, Stack};
 pub use store::{Store, StoreSettings};
 pub use sweep::SweepReport;
 pub use workspace::{CaptureError, CaptureRequest, DeltaOp, Manifest, OnChange, Workspace, hash_paths};

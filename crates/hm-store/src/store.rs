@@ -4,11 +4,12 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
+use crate::cache::{KeyTurns, LastUsed};
 use crate::clock::Clock;
 use crate::error::{FileError, IndexError, StoreError};
 use crate::files::{XattrNamespace, remove_tree};
@@ -16,6 +17,7 @@ use crate::ids::{LayerId, LeaseId};
 use crate::index::Index;
 use crate::layout::{FORMAT, Layout};
 use crate::lease::Lease;
+use crate::snapshot::Nodes;
 use crate::sweep::{Sweep, SweepReport};
 use crate::workspace::release_workspaces;
 
@@ -47,6 +49,9 @@ struct Inner {
     xattrs: XattrNamespace,
     swept: SweepReport,
     counter: AtomicU64,
+    nodes: Mutex<Nodes>,
+    last_used: Mutex<LastUsed>,
+    key_turns: KeyTurns,
 }
 
 impl Store {
@@ -88,6 +93,9 @@ impl Store {
             xattrs: XattrNamespace::of_process(),
             swept,
             counter: AtomicU64::new(0),
+            nodes: Mutex::default(),
+            last_used: Mutex::default(),
+            key_turns: KeyTurns::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -97,6 +105,8 @@ impl Store {
     /// # Errors
     /// What could not be removed is left to the sweep.
     pub fn close(self) -> Result<(), StoreError> {
+        self.cache().close()?;
+        self.snapshots().close()?;
         release_workspaces(&self)?;
         self.inner.index.trim()?;
         remove_tree(&self.inner.layout.lease(&self.inner.lease.id))?;
@@ -154,6 +164,18 @@ impl Store {
     /// A name for a new flattened layer of this lease.
     pub fn new_flattened(&self) -> LayerId {
         LayerId::flattened(&self.inner.lease.id, self.count())
+    }
+
+    pub(crate) fn nodes(&self) -> MutexGuard<'_, Nodes> {
+        self.inner.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn last_used(&self) -> MutexGuard<'_, LastUsed> {
+        self.inner.last_used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn key_turns(&self) -> &KeyTurns {
+        &self.inner.key_turns
     }
 
     /// A number that this lease never gave before.

@@ -86,7 +86,8 @@ fn clear(top: BorrowedFd<'_>, folder: BorrowedFd<'_>, depth: u32, moved: &mut u6
     Ok(())
 }
 
-fn entries(folder: BorrowedFd<'_>) -> Result<Vec<(CString, FileType)>, Errno> {
+/// What is in a folder, without `.` and `..`.
+pub(crate) fn entries(folder: BorrowedFd<'_>) -> Result<Vec<(CString, FileType)>, Errno> {
     let mut found = Vec::new();
     for entry in Dir::read_from(folder)? {
         let entry = entry?;

@@ -1,6 +1,10 @@
-//! The extended attributes in which overlayfs keeps its marks.
+//! Extended attributes, and among them the ones in which overlayfs keeps its marks.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
+use std::os::fd::BorrowedFd;
+
+use rustix::fs as sys;
+use rustix::io::Errno;
 
 /// Which attributes an overlay mount of this process uses: `trusted.overlay.*`, or `user.overlay.*` with the mount
 /// option `userxattr` where the process isn't root (Linux `Documentation/filesystems/overlayfs.rst`).
@@ -27,6 +31,44 @@ impl XattrNamespace {
         match self {
             Self::Trusted => c"trusted.overlay.opaque",
             Self::User => c"user.overlay.opaque",
+        }
+    }
+}
+
+/// The part after `overlay.` of an attribute that is overlayfs's own.
+pub(crate) fn overlay_attribute(name: &CStr) -> Option<&[u8]> {
+    let name = name.to_bytes();
+    name.strip_prefix(b"trusted.overlay.")
+        .or_else(|| name.strip_prefix(b"user.overlay."))
+}
+
+/// All attributes of an open file, in the order of the file system; none where it has no attributes at all.
+pub(crate) fn read_attributes(file: BorrowedFd<'_>) -> Result<Vec<(CString, Vec<u8>)>, Errno> {
+    let list = match grown(|buffer| sys::flistxattr(file, buffer)) {
+        Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut attributes = Vec::new();
+    for name in list.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+        let name = CString::new(name).or(Err(Errno::INVAL))?;
+        let value = grown(|buffer| sys::fgetxattr(file, &name, buffer))?;
+        attributes.push((name, value));
+    }
+    Ok(attributes)
+}
+
+/// Calls `read` with a buffer that is large enough.
+fn grown(read: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
+    const MOST: usize = 1 << 20;
+    let mut buffer = vec![0; 256];
+    loop {
+        match read(&mut buffer) {
+            Ok(length) => {
+                buffer.truncate(length);
+                return Ok(buffer);
+            }
+            Err(Errno::RANGE) if buffer.len() < MOST => buffer.resize(buffer.len() * 8, 0),
+            Err(error) => return Err(error),
         }
     }
 }
