@@ -28,6 +28,8 @@ pub struct BuildView {
 pub struct StepView {
     /// The step.
     pub id: StepId,
+    /// Place in the order in which steps were queued, from 0.
+    pub position: usize,
     /// Its key.
     pub key: String,
     /// Id of the chain it is on.
@@ -275,10 +277,11 @@ impl BuildView {
         self.verdict
     }
 
-    fn queue(&mut self, step: StepView) {
+    fn queue(&mut self, mut step: StepView) {
         if !self.position.contains_key(&step.id) {
+            step.position = self.steps.len();
             *self.counts.of(&step.phase) += 1;
-            self.position.insert(step.id, self.steps.len());
+            self.position.insert(step.id, step.position);
             self.steps.push(step);
         }
     }
@@ -305,6 +308,7 @@ impl StepView {
     fn blank(id: StepId) -> Self {
         Self {
             id,
+            position: 0,
             key: String::new(),
             chain_idx: 0,
             parent_key: None,

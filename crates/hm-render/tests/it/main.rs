@@ -1,0 +1,5 @@
+//! Renderers from outside.
+
+mod human;
+mod json;
+mod support;
