@@ -1,0 +1,63 @@
+"""Writes JSON without importing `json`, which costs as much as starting Python."""
+
+from __future__ import annotations
+
+try:
+    from _json import encode_basestring_ascii as _quote
+except ImportError:
+    from json.encoder import encode_basestring_ascii as _quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def dumps(value: Any) -> str:
+    """`value` as one line of ASCII JSON."""
+    parts: list[str] = []
+    _write(value, parts.append)
+    return "".join(parts)
+
+
+def _write(value: Any, put: Any) -> None:
+    if isinstance(value, str):
+        put(_text(value))
+    elif value is None:
+        put("null")
+    elif value is True:
+        put("true")
+    elif value is False:
+        put("false")
+    elif isinstance(value, int):
+        put(int.__repr__(value))
+    elif isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ValueError(f"hm: {value!r} has no form in JSON")
+        put(float.__repr__(value))
+    elif isinstance(value, (list, tuple)):
+        before = "["
+        for item in value:
+            put(before)
+            _write(item, put)
+            before = ", "
+        put("]" if value else "[]")
+    elif isinstance(value, dict):
+        before = "{"
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise TypeError(f"hm: a member name in JSON must be a str, not {type(name).__name__}")
+            put(before)
+            put(_text(name))
+            put(": ")
+            _write(item, put)
+            before = ", "
+        put("}" if value else "{}")
+    else:
+        raise TypeError(f"hm: {type(value).__name__} has no form in JSON")
+
+
+def _text(value: str) -> str:
+    if not value.isascii():
+        # A lone surrogate has no UTF-8 form, so no reader of the document could take it.
+        value.encode()
+    return _quote(value)
