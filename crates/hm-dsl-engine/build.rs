@@ -1,0 +1,48 @@
+//! Lists the Python sources that are built into the crate.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let manifest = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set")?);
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    let mut table = String::from("&[\n");
+    for (folder, prefix) in [
+        (manifest.join("python"), ""),
+        (manifest.join("../../sdk/python/harmont"), "harmont/"),
+    ] {
+        println!("cargo::rerun-if-changed={}", folder.display());
+        let mut files = Vec::new();
+        collect(&folder, prefix, &mut files)?;
+        for (name, path) in files {
+            let path = path.canonicalize()?;
+            let path = path.to_str().ok_or_else(|| format!("not UTF-8: {}", path.display()))?;
+            writeln!(table, "    ({name:?}, include_bytes!({path:?})),")?;
+        }
+    }
+    table.push(']');
+    fs::write(out.join("python_sources.rs"), table)?;
+    Ok(())
+}
+
+fn collect(folder: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> Result<(), Box<dyn Error>> {
+    let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let name = entry
+            .file_name()
+            .into_string()
+            .map_err(|name| format!("not UTF-8: {}", name.display()))?;
+        let path = entry.path();
+        if path.is_dir() {
+            if name != "__pycache__" {
+                collect(&path, &format!("{prefix}{name}/"), files)?;
+            }
+        } else if path.extension().is_some_and(|extension| extension == "py") {
+            files.push((format!("{prefix}{name}"), path));
+        }
+    }
+    Ok(())
+}

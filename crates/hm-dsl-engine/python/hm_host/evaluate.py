@@ -1,0 +1,142 @@
+"""Evaluates the files of a `.hm` folder and writes the report.
+
+A file or pipeline that fails is a problem in the report and does not hide the others.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
+
+
+def run(folder: str, files: list[str], *, installed: bool) -> str:
+    """Evaluates `files`, names of files in `folder`, and gives the report as JSON."""
+    problems: list[dict[str, Any]] = []
+    root = folder.rpartition("/")[0]
+    sys.path.insert(0, folder)
+    for name in files:
+        _evaluate_file(folder, name, root, problems, installed)
+    if installed:
+        from json import dumps
+
+        pipelines = _installed_definitions(root, problems)
+    else:
+        from harmont._json import dumps
+
+        pipelines = _definitions(root, problems)
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return f'{{"python":"{version}","pipelines":[{",".join(pipelines)}],"problems":{dumps(problems)}}}'
+
+
+def _evaluate_file(folder: str, name: str, root: str, problems: list[dict[str, Any]], installed: bool) -> None:
+    path = f"{folder}/{name}"
+    module_name = name.removesuffix(".py")
+    known = sys.modules.get(module_name)
+    if known is not None:
+        if getattr(known, "__file__", None) == path:
+            return  # another file has imported it
+        module_name = f"harmont_file_{module_name}"
+    module: Any = type(sys)(module_name)
+    module.__file__ = path
+    sys.modules[module_name] = module
+    try:
+        with open(path, "rb") as source:
+            code = compile(source.read(), path, "exec", dont_inherit=True)
+        exec(code, module.__dict__)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        sys.modules.pop(module_name, None)
+        if not installed:
+            from harmont._registry import forget_file
+
+            forget_file(path)
+        _add(problems, _problem(error, root, path, 1, None))
+
+
+def _definitions(root: str, problems: list[dict[str, Any]]) -> list[str]:
+    from harmont import _envelope
+    from harmont._json import dumps
+    from harmont._registry import registrations
+    from harmont._target import clear_values
+
+    clear_values()
+    written: list[str] = []
+    for entry in registrations():
+        code = entry.function.__code__
+        try:
+            head = dumps(_envelope.head(entry))
+            definition = dumps(_envelope.definition(entry))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            _add(problems, _problem(error, root, code.co_filename, code.co_firstlineno, entry.slug))
+        else:
+            written.append(f'{head[:-1]},"definition":{definition}}}')
+    return written
+
+
+def _installed_definitions(root: str, problems: list[dict[str, Any]]) -> list[str]:
+    """The pipelines as the installed package of the same name renders them."""
+    import json
+
+    import harmont
+
+    try:
+        envelope = json.loads(harmont.dump_registry_json())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        _add(problems, _problem(error, root, root + "/.hm", 1, None))
+        return []
+    return [json.dumps(entry) for entry in envelope["pipelines"]]
+
+
+def _add(problems: list[dict[str, Any]], problem: dict[str, Any]) -> None:
+    same = ("file", "line", "message")
+    if not any(all(other[name] == problem[name] for name in same) for other in problems):
+        problems.append(problem)
+
+
+def _problem(error: BaseException, root: str, file: str, line: int, slug: str | None) -> dict[str, Any]:
+    """What went wrong, at the innermost line of the user's project that took part."""
+    start = None
+    trace = error.__traceback__
+    while trace is not None:
+        frame_file = trace.tb_frame.f_code.co_filename
+        if frame_file.startswith(root + "/") and "/site-packages/" not in frame_file:
+            start = start or trace
+            file, line = frame_file, trace.tb_lineno
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        if error.filename.startswith(root + "/"):
+            file, line = error.filename, error.lineno
+    return {
+        "file": file,
+        "line": line,
+        "pipeline": slug,
+        "message": _message(error),
+        "traceback": _traceback(error, start),
+    }
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"the file ends the interpreter: sys.exit({error.code!r})"
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    if text.startswith("hm"):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _traceback(error: BaseException, start: TracebackType | None) -> str:
+    from traceback import format_exception
+
+    try:
+        return "".join(format_exception(type(error), error, start, chain=start is not None))
+    except Exception:
+        return f"{type(error).__name__}\n"

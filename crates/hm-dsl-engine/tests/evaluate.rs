@@ -1,0 +1,275 @@
+//! Files evaluated by the machine's Python.
+
+#[cfg(test)]
+mod support;
+
+use std::fs;
+
+use hm_dsl_engine::DslError;
+
+use support::{Project, slugs};
+
+const CI: &str = r#"
+import harmont as hm
+
+@hm.pipeline("ci", triggers=[hm.push(branch="main")])
+def ci():
+    return hm.sh("make", label="build")
+"#;
+
+#[test]
+fn every_pipeline_comes_with_its_definition_verbatim() {
+    let mut project = Project::new(&[
+        ("a.py", CI),
+        (
+            "b.py",
+            &CI.replace("ci", "nightly_run").replace("\"nightly_run\", ", ""),
+        ),
+    ]);
+    let envelope = project.evaluate();
+    assert_eq!(project.shown(&envelope.problems), [] as [&str; 0]);
+    assert_eq!(slugs(&envelope), ["ci", "nightly-run"]);
+    let definition = envelope.find("ci").unwrap().definition();
+    assert_eq!(
+        definition,
+        r#"{"version": "0", "graph": {"nodes": [{"step": {"key": "build", "cmd": "make", "label": "build", "image": "ubuntu:24.04"}, "env": {"DEBIAN_FRONTEND": "noninteractive", "TERM": "dumb"}}], "node_holes": [], "edge_property": "directed", "edges": []}}"#
+    );
+    let json = envelope.to_json();
+    assert!(json.contains(definition));
+    let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(parsed["schema_version"], "1");
+    assert_eq!(
+        parsed["pipelines"][0]["triggers"],
+        serde_json::json!([{"event": "push", "branches": ["main"]}])
+    );
+}
+
+#[test]
+fn a_broken_file_names_its_line_and_hides_no_other() {
+    let mut project = Project::new(&[
+        ("a_syntax.py", "import harmont as hm\n\ndef f(:\n    pass\n"),
+        (
+            "b_raises.py",
+            "import harmont as hm\n@hm.pipeline('lost')\ndef lost(): return hm.sh('x')\n\n1 / 0\n",
+        ),
+        ("c_exits.py", "import sys\nsys.exit(4)\n"),
+        ("d_sdk.py", "import harmont as hm\n\nhm.sh('x', cwd='')\n"),
+        ("e_good.py", CI),
+        ("f_duplicate.py", CI),
+    ]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    let folder = project.root().join(".hm");
+    assert_eq!(
+        project.shown(&envelope.problems),
+        [
+            "a_syntax.py:3: SyntaxError: invalid syntax".to_owned(),
+            "b_raises.py:5: ZeroDivisionError: division by zero".to_owned(),
+            "c_exits.py:2: the file ends the interpreter: sys.exit(4)".to_owned(),
+            "d_sdk.py:3: hm: cwd must not be empty\n  fix: leave cwd out for the workspace itself, or write cwd=\"some/folder\"".to_owned(),
+            format!(
+                "f_duplicate.py:4: hm: two pipelines have the slug \"ci\"\n  the first one: {}/e_good.py:4\n  fix: give one of them another name, as in @hm.pipeline(\"other\")",
+                folder.display()
+            )
+            .replace(&format!("{}/", folder.display()), "")
+            .replace("\"ci\"", "'ci'"),
+        ]
+    );
+    let traceback = envelope.problems[1].traceback.as_ref().unwrap();
+    assert!(
+        traceback.contains("1 / 0") && !traceback.contains("hm_host"),
+        "{traceback}"
+    );
+}
+
+#[test]
+fn a_pipeline_that_fails_hides_no_other_of_its_file() {
+    let text = format!(
+        "{CI}\n@hm.pipeline\ndef bad():\n    return [hm.sh('a', key='k'), hm.sh('b', key='k')]\n\n@hm.pipeline\ndef worse():\n    return undefined\n"
+    );
+    let mut project = Project::new(&[("pipeline.py", &text)]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    assert_eq!(
+        project.shown(&envelope.problems),
+        [
+            "pipeline.py:8: pipeline \"bad\": hm: two steps have the key 'k'\n  fix: give each key= once",
+            "pipeline.py:14: pipeline \"worse\": NameError: name 'undefined' is not defined",
+        ]
+    );
+}
+
+#[test]
+fn what_user_code_prints_goes_to_the_output() {
+    let text = format!(
+        "import os, sys, subprocess\nprint('from print')\nsys.stdout.write('from stdout\\n')\nsubprocess.run(['echo', 'from a child'])\nos.write(1, b'from os\\n')\n{CI}"
+    );
+    let mut project = Project::new(&[("pipeline.py", &text)]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    let printed = String::from_utf8(project.printed.clone()).unwrap();
+    let mut lines: Vec<_> = printed.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["from a child", "from os", "from print", "from stdout"]);
+}
+
+#[test]
+fn files_are_modules_that_can_import_each_other() {
+    let mut project = Project::new(&[
+        (
+            "a_first.py",
+            "import z_shared\nfrom dataclasses import dataclass\n@dataclass\nclass Own:\n    x: 'int'\nz_shared.SEEN.append(Own(1))\n",
+        ),
+        (
+            "json.py",
+            "import harmont as hm\n@hm.pipeline('named-like-a-library')\ndef p(): return hm.sh('a')\n",
+        ),
+        (
+            "my-file.py",
+            "import harmont as hm, sys\nassert sys.modules[__name__].__file__ == __file__\n",
+        ),
+        ("z_shared.py", &format!("{CI}\nimport outside\nSEEN = []\n")),
+    ]);
+    project.write("lib/outside.py", "");
+    let library = project.root().join("lib");
+    project.set("PYTHONPATH", library);
+    let envelope = project.evaluate();
+    assert_eq!(project.shown(&envelope.problems), [] as [&str; 0]);
+    assert_eq!(slugs(&envelope), ["ci", "named-like-a-library"]);
+    assert!(!project.root().join(".hm/__pycache__").exists());
+}
+
+#[test]
+fn only_the_given_environment_is_seen() {
+    let text = "import harmont as hm, os\n@hm.pipeline\ndef p(): return hm.sh(os.environ['MINE'] + str('HOME' in os.environ))\n";
+    let mut project = Project::new(&[("pipeline.py", text)]);
+    project.set("MINE", "yes-");
+    let envelope = project.evaluate();
+    assert!(envelope.find("p").unwrap().definition().contains("yes-False"));
+}
+
+#[test]
+fn installed_packages_are_found_when_they_are_imported() {
+    let text = format!("import installed_thing\n{CI}");
+    let mut project = Project::new(&[("pipeline.py", &text)]);
+    let lost = project.evaluate();
+    assert_eq!(
+        project.shown(&lost.problems),
+        ["pipeline.py:1: ModuleNotFoundError: No module named 'installed_thing'"]
+    );
+
+    project.virtual_env(
+        ".venv",
+        &[("installed_thing/__init__.py", ""), ("harmont.py", "raise SystemError")],
+    );
+    let envelope = project.evaluate();
+    assert_eq!(project.shown(&envelope.problems), [] as [&str; 0]);
+    assert_eq!(slugs(&envelope), ["ci"]);
+}
+
+#[test]
+fn an_installed_sdk_wins_on_request_only() {
+    let mut project = Project::new(&[("pipeline.py", "import harmont\n")]);
+    let installed = "def dump_registry_json():\n    return '{\"schema_version\": \"1\", \"pipelines\": [{\"slug\": \"theirs\", \"name\": \"theirs\", \"allow_manual\": true, \"triggers\": [], \"definition\": {}}]}'\n";
+    project.virtual_env("env", &[("harmont.py", installed)]);
+    let active = project.root().join("env");
+    project.set("VIRTUAL_ENV", active);
+    assert_eq!(slugs(&project.evaluate()), [] as [&str; 0]);
+    project.set("HM_SDK", "installed");
+    assert_eq!(slugs(&project.evaluate()), ["theirs"]);
+}
+
+#[test]
+fn a_process_left_behind_does_not_hold_the_evaluation() {
+    let text =
+        format!("import os, subprocess\nos.mkfifo('gate')\nsubprocess.Popen(['sh', '-c', 'read line < gate'])\n{CI}");
+    let mut project = Project::new(&[("pipeline.py", &text)]);
+    assert_eq!(slugs(&project.evaluate()), ["ci"]);
+    fs::write(project.root().join("gate"), "go\n").unwrap();
+}
+
+#[test]
+fn typescript_is_refused_by_name() {
+    let mut project = Project::new(&[("site.ts", "export default []"), ("pipeline.py", CI)]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    assert_eq!(
+        project.shown(&envelope.problems),
+        ["site.ts: TypeScript pipelines are not available in this version\n  fix: write the pipeline in Python"]
+    );
+}
+
+#[test]
+fn text_that_no_reader_can_take_is_a_problem() {
+    let mut project = Project::new(&[(
+        "pipeline.py",
+        "import harmont as hm\n@hm.pipeline\ndef p(): return hm.sh('\\ud800')\n",
+    )]);
+    let envelope = project.evaluate();
+    assert_eq!(project.shown(&envelope.problems).len(), 1);
+    assert!(
+        envelope.problems[0].message.contains("surrogates not allowed"),
+        "{:?}",
+        envelope.problems
+    );
+}
+
+#[test]
+fn a_python_that_is_too_old_is_named_with_its_version() {
+    let mut project = Project::new(&[("pipeline.py", CI)]);
+    let old = project.script("old", "#!/bin/sh\nprintf '{\"too_old\":\"3.9.1\"}'\n");
+    project.set("HM_PYTHON", &old);
+    let error = project.try_evaluate().unwrap_err();
+    assert!(
+        matches!(&error, DslError::PythonTooOld { version, .. } if version == "3.9.1"),
+        "{error}"
+    );
+    assert_eq!(error.fix().unwrap(), "set HM_PYTHON to a Python 3.11 or newer");
+}
+
+#[test]
+fn a_newer_python_in_path_is_taken_when_python3_is_too_old() {
+    let mut project = Project::new(&[("pipeline.py", CI)]);
+    project.script("bin/python3", "#!/bin/sh\nprintf '{\"too_old\":\"3.9.1\"}'\n");
+    let path = project.env["PATH"].clone();
+    project.script(
+        "bin/python3.14",
+        &format!("#!/bin/sh\nPATH='{path}' exec python3 \"$@\"\n"),
+    );
+    let bin = project.root().join("bin");
+    project.set("PATH", format!("{}:{path}", bin.display()));
+    assert_eq!(slugs(&project.evaluate()), ["ci"]);
+}
+
+#[test]
+fn an_interpreter_that_dies_is_quoted() {
+    let mut project = Project::new(&[("pipeline.py", CI)]);
+    let dies = project.script("dies", "#!/bin/sh\necho 'no such version' >&2\nexit 3\n");
+    project.set("HM_PYTHON", &dies);
+    let error = project.try_evaluate().unwrap_err();
+    let shown = error.to_string().replace(&dies.display().to_string(), "PYTHON");
+    assert_eq!(
+        shown,
+        "Python ended without a report (PYTHON, exit status: 3); it printed last:\nno such version"
+    );
+    assert_eq!(project.printed, b"no such version\n");
+}
+
+#[test]
+fn without_files_no_python_is_started() {
+    let mut project = Project::new(&[]);
+    project.env.clear();
+    assert_eq!(project.evaluate().to_json(), r#"{"schema_version":"1","pipelines":[]}"#);
+}
+
+#[test]
+fn byte_code_is_kept_whatever_the_user_says_about_it() {
+    let mut project = Project::new(&[("pipeline.py", CI)]);
+    project.set("PYTHONDONTWRITEBYTECODE", "1");
+    project.set("PYTHONPYCACHEPREFIX", "/nonexistent");
+    assert_eq!(slugs(&project.evaluate()), ["ci"]);
+    let sdk = fs::read_dir(project.cache()).unwrap().next().unwrap().unwrap().path();
+    let compiled = fs::read_dir(sdk.join("harmont/__pycache__")).unwrap().count();
+    let sources = fs::read_dir(sdk.join("harmont")).unwrap().count() - 1;
+    assert_eq!(compiled, sources);
+}
