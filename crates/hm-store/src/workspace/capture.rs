@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
 
 use hm_plugin_protocol::ArchiveId;
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -23,6 +22,7 @@ use crate::error::FileError;
 use crate::files::remove_tree;
 use crate::ids::TreeId;
 use crate::store::Store;
+use crate::work_queue::file_threads;
 
 /// Where the files of a workspace are below its layer, and in the machine.
 pub const WORKSPACE_FOLDER: &str = "workspace";
@@ -124,7 +124,7 @@ impl<'a> Capture<'a> {
         let (root, root_fd) = open(root)?;
         let store_root = store.layout().root();
         let store_root = fs::canonicalize(store_root).map_err(FileError::at("find", store_root))?;
-        let threads = thread::available_parallelism().map_or(2, usize::from).max(2);
+        let threads = file_threads();
         let found = walk::walk(&WalkRequest {
             root: &root,
             root_fd: root_fd.as_fd(),

@@ -5,14 +5,14 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::CaptureError;
 use super::ignore_rules::{IgnoreRules, RuleFiles};
+use crate::work_queue::WorkQueue;
 
 /// What to walk.
 #[derive(Debug)]
@@ -61,25 +61,22 @@ pub(super) fn walk(request: &WalkRequest<'_>) -> Result<Found, CaptureError> {
     let mut notes = Vec::new();
     let above = IgnoreRules::above_root(request.root, request.global_excludes, &mut notes)
         .map_err(|source| CaptureError::io("read the ignore rules of", request.root.to_owned(), source))?;
-    let queue = Queue::new(Job {
+    let first = Job {
         path: Vec::new(),
         rules: above,
         in_git: false,
-    });
-    let threads = request.threads.max(1);
-    let mut found = thread::scope(|scope| -> Result<Found, CaptureError> {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| work(request, &queue))).collect();
-        let mut all = Found::default();
-        for worker in workers {
-            let part = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            all.dirs.extend(part.dirs);
-            all.others.extend(part.others);
-            all.notes.extend(part.notes);
-        }
-        Ok(all)
+    };
+    let parts = WorkQueue::run(request.threads, first, |queue, job, found| {
+        read_folder(request, &job, found, queue)
     })?;
-    found.notes.extend(notes);
-    Ok(found)
+    let mut all = Found::default();
+    for part in parts {
+        all.dirs.extend(part.dirs);
+        all.others.extend(part.others);
+        all.notes.extend(part.notes);
+    }
+    all.notes.extend(notes);
+    Ok(all)
 }
 
 struct Job {
@@ -88,20 +85,12 @@ struct Job {
     in_git: bool,
 }
 
-fn work(request: &WalkRequest<'_>, queue: &Queue) -> Result<Found, CaptureError> {
-    let mut found = Found::default();
-    while let Some(job) = queue.take() {
-        let result = read_folder(request, &job, &mut found, queue);
-        queue.done();
-        if let Err(error) = result {
-            queue.stop();
-            return Err(error);
-        }
-    }
-    Ok(found)
-}
-
-fn read_folder(request: &WalkRequest<'_>, job: &Job, found: &mut Found, queue: &Queue) -> Result<(), CaptureError> {
+fn read_folder(
+    request: &WalkRequest<'_>,
+    job: &Job,
+    found: &mut Found,
+    queue: &WorkQueue<Job>,
+) -> Result<(), CaptureError> {
     let absolute = if job.path.is_empty() {
         request.root.to_owned()
     } else {
@@ -232,68 +221,4 @@ pub(super) fn as_path(bytes: &[u8]) -> &Path {
 /// Time of last modification in nanoseconds since the epoch.
 pub(super) fn mtime_ns(stat: &rustix::fs::Stat) -> i128 {
     i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec)
-}
-
-/// Folders still to read; the walk ends when none is left and none is being read.
-struct Queue {
-    state: Mutex<QueueState>,
-    changed: Condvar,
-}
-
-struct QueueState {
-    jobs: Vec<Job>,
-    /// Jobs that wait or are being done.
-    open: usize,
-    stopped: bool,
-}
-
-impl Queue {
-    fn new(first: Job) -> Self {
-        Self {
-            state: Mutex::new(QueueState {
-                jobs: vec![first],
-                open: 1,
-                stopped: false,
-            }),
-            changed: Condvar::new(),
-        }
-    }
-
-    fn add(&self, job: Job) {
-        let mut state = self.lock();
-        state.jobs.push(job);
-        state.open += 1;
-        drop(state);
-        self.changed.notify_one();
-    }
-
-    fn take(&self) -> Option<Job> {
-        let mut state = self.lock();
-        loop {
-            if state.stopped || state.open == 0 {
-                return None;
-            }
-            if let Some(job) = state.jobs.pop() {
-                return Some(job);
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn done(&self) {
-        let mut state = self.lock();
-        state.open -= 1;
-        if state.open == 0 {
-            self.changed.notify_all();
-        }
-    }
-
-    fn stop(&self) {
-        self.lock().stopped = true;
-        self.changed.notify_all();
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, QueueState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
