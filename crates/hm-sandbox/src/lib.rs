@@ -1,1 +1,25 @@
-//! Linux primitives for the embedded sandbox.
+//! Linux primitives for the embedded sandbox: namespaces, overlay mounts and the processes inside them.
+//!
+//! The crate knows nothing of builds. A [`Launcher`] is a small single-threaded helper process; it starts *steps*
+//! (a command as the child of PID 1 in its own namespaces, on an overlay file system) and *applies* differences
+//! between trees to a machine's file system. The design is told in `docs/design/sandbox.md`.
+//!
+//! Every program that uses the crate calls [`run_launcher_if_requested`] as the first line of `main`.
+
+mod apply;
+mod client;
+mod error;
+mod launcher;
+mod overlay;
+mod protocol;
+mod request;
+mod step;
+mod sys;
+
+pub use crate::client::{Launcher, Running, StepControl};
+pub use crate::error::{SandboxError, Stage};
+pub use crate::launcher::run_launcher_if_requested;
+pub use crate::request::{
+    ApplyOp, ApplyReport, ApplyRequest, Bind, ExitReport, ExitStatus, Expected, HostView, LauncherSettings, Network,
+    Owner, RootFs, SpawnRequest, Usage,
+};

@@ -1,0 +1,326 @@
+//! The host view: a read-only overlay of the host's root that hides what is private.
+//!
+//! Its layers are a skeleton (empty folders in place of hidden ones), whiteouts of all that is hidden, and `/`. The
+//! first two live on a tmpfs, because a layer must not lie beneath another one. All of it is mounted in the launcher's
+//! namespace only and goes with it.
+
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount as mount_any};
+
+use super::process::Context;
+use super::start::io_error;
+use crate::error::{SetupError, Stage, at};
+use crate::overlay::Overlay;
+use crate::request::HostView;
+
+/// Folders that are replaced by empty ones, with their modes.
+const EMPTIED: [(&str, u32); 8] = [
+    ("/home", 0o755),
+    ("/root", 0o700),
+    ("/run", 0o755),
+    ("/tmp", 0o1777),
+    ("/var/tmp", 0o1777),
+    ("/mnt", 0o755),
+    ("/media", 0o755),
+    ("/srv", 0o755),
+];
+
+/// Files and folders that hold secrets.
+const SECRET: [&str; 12] = [
+    "/etc/NetworkManager/system-connections",
+    "/etc/krb5.keytab",
+    "/etc/ssl/private",
+    "/etc/wireguard",
+    "/lost+found",
+    "/var/lib/containerd",
+    "/var/lib/containers",
+    "/var/lib/docker",
+    "/var/lib/kubelet",
+    "/var/lib/private",
+    "/var/lib/sss",
+    "/var/spool/cron",
+];
+
+/// Folders with files of varying names that hold secrets.
+const SECRET_PREFIXES: [(&str, &str); 4] = [
+    ("/etc", "shadow"),
+    ("/etc", "gshadow"),
+    ("/etc", "passwd-"),
+    ("/etc/ssh", "ssh_host_"),
+];
+
+/// File systems whose mounts are part of the host's software.
+const DISK_TYPES: [&str; 10] = [
+    "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs", "erofs", "squashfs",
+];
+
+/// Mounts that no build needs.
+const SKIPPED_MOUNTS: [&str; 5] = ["/boot", "/efi", "/snap", "/var/snap", "/var/lib/snapd"];
+
+/// The view, mounted.
+#[derive(Debug)]
+pub(crate) struct MountedView {
+    /// The lowest layer of machines with a host root.
+    pub(crate) root: PathBuf,
+    /// Mounts that complete it; all read-only.
+    pub(crate) binds: Vec<ViewBind>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ViewBind {
+    pub(crate) source: PathBuf,
+    pub(crate) target: PathBuf,
+    pub(crate) recursive: bool,
+}
+
+pub(super) fn mount(view: &HostView, context: &Context) -> Result<MountedView, SetupError> {
+    let hidden = hidden_paths(view);
+    let layers = Layers::make(&view.dir)?;
+    for path in &hidden {
+        layers.whiteout(path)?;
+    }
+    for (path, mode) in EMPTIED {
+        layers.folder(Path::new(path), mode)?;
+    }
+    layers.folder(Path::new("/run/lock"), 0o1777)?;
+    layers.copy_resolver(&hidden)?;
+    for path in view.expose.iter().filter(|path| is_hidden(&hidden, path)) {
+        layers.mount_point(path)?;
+    }
+    let root = layers.dir.join("v");
+    Overlay {
+        lower: vec![&layers.skeleton, &layers.whiteouts, Path::new("/")],
+        base: &layers.dir,
+        writable: None,
+        mount_point: &root,
+        user_xattr: context.rootless,
+        classic: context.classic_mount,
+    }
+    .mount()?;
+    rustix::process::chdir("/").map_err(at(Stage::HostView, "/"))?;
+    let binds = binds(view, &hidden, &layers.dir)?;
+    Ok(MountedView { root, binds })
+}
+
+/// All that exists and is hidden, without what lies beneath another one.
+fn hidden_paths(view: &HostView) -> Vec<PathBuf> {
+    let fixed = EMPTIED.iter().map(|(path, _)| *path).chain(SECRET).map(PathBuf::from);
+    let found = SECRET_PREFIXES
+        .iter()
+        .flat_map(|(folder, prefix)| entries_starting_with(folder, prefix));
+    let mut paths: Vec<PathBuf> = fixed
+        .chain(found)
+        .chain(view.hidden.iter().cloned())
+        .flat_map(|path| real_places(&path))
+        .collect();
+    paths.sort();
+    paths.dedup_by(|later, kept| later.starts_with(&*kept));
+    paths
+}
+
+fn entries_starting_with(folder: &str, prefix: &str) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let names = entries
+        .flatten()
+        .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()));
+    names.map(|entry| entry.path()).collect()
+}
+
+/// A path without links on the way, and what it links to itself. The root is never hidden.
+fn real_places(path: &Path) -> Vec<PathBuf> {
+    let by_parent = match (path.parent().map(std::fs::canonicalize), path.file_name()) {
+        (Some(Ok(parent)), Some(name)) => Some(parent.join(name)).filter(|place| place.symlink_metadata().is_ok()),
+        _ => None,
+    };
+    let target = std::fs::canonicalize(path).ok();
+    by_parent
+        .into_iter()
+        .chain(target)
+        .filter(|place| place.parent().is_some())
+        .collect()
+}
+
+fn is_hidden(hidden: &[PathBuf], path: &Path) -> bool {
+    hidden.iter().any(|hidden| path.starts_with(hidden))
+}
+
+/// The two layers on a tmpfs.
+struct Layers {
+    dir: PathBuf,
+    skeleton: PathBuf,
+    whiteouts: PathBuf,
+}
+
+impl Layers {
+    fn make(dir: &Path) -> Result<Self, SetupError> {
+        let failed = |error| io_error(Stage::HostView, dir, &error);
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(dir)
+            .map_err(failed)?;
+        mount_any("tmpfs", dir, "tmpfs", MountFlags::NOSUID, c"mode=755").map_err(at(Stage::HostView, dir))?;
+        let layers = Self {
+            dir: dir.to_owned(),
+            skeleton: dir.join("s"),
+            whiteouts: dir.join("x"),
+        };
+        for name in ["s", "x", "v", "empty"] {
+            make_folder(&dir.join(name), 0o755)?;
+        }
+        std::fs::write(dir.join("file"), b"").map_err(failed)?;
+        Ok(layers)
+    }
+
+    fn whiteout(&self, path: &Path) -> Result<(), SetupError> {
+        let place = Self::place(&self.whiteouts, path)?;
+        rustix::fs::mknodat(CWD, &place, FileType::CharacterDevice, Mode::empty(), 0)
+            .map_err(at(Stage::HostView, &place))
+    }
+
+    fn folder(&self, path: &Path, mode: u32) -> Result<(), SetupError> {
+        let place = Self::place(&self.skeleton, path)?;
+        make_folder(&place, mode)
+    }
+
+    /// Something to mount an exposed path on.
+    fn mount_point(&self, path: &Path) -> Result<(), SetupError> {
+        let place = Self::place(&self.skeleton, path)?;
+        if path.is_dir() {
+            make_folder(&place, 0o755)
+        } else {
+            Self::file(&place, b"")
+        }
+    }
+
+    /// A name service configuration that lives in `/run` is needed nevertheless.
+    fn copy_resolver(&self, hidden: &[PathBuf]) -> Result<(), SetupError> {
+        let path = Path::new("/etc/resolv.conf");
+        match std::fs::canonicalize(path) {
+            Ok(real) if is_hidden(hidden, &real) => {
+                let text = std::fs::read(path).map_err(|error| io_error(Stage::HostView, path, &error))?;
+                Self::file(&Self::place(&self.skeleton, path)?, &text)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn file(place: &Path, text: &[u8]) -> Result<(), SetupError> {
+        let failed = |error| io_error(Stage::HostView, place, &error);
+        std::fs::write(place, text).map_err(failed)?;
+        std::fs::set_permissions(place, std::fs::Permissions::from_mode(0o644)).map_err(failed)
+    }
+
+    /// Where a path of the host lies in a layer. Its parents are made as they are on the host, because the topmost
+    /// layer says how a folder looks.
+    fn place(layer: &Path, path: &Path) -> Result<PathBuf, SetupError> {
+        let mut place = layer.to_owned();
+        let mut host = PathBuf::from("/");
+        let parents = path.parent().into_iter().flat_map(Path::components).skip(1);
+        for component in parents {
+            place.push(component);
+            host.push(component);
+            if !place.is_dir() {
+                copy_folder(&host, &place)?;
+            }
+        }
+        Ok(place.join(path.file_name().unwrap_or_default()))
+    }
+}
+
+fn copy_folder(host: &Path, place: &Path) -> Result<(), SetupError> {
+    let metadata = std::fs::metadata(host).map_err(|error| io_error(Stage::HostView, host, &error))?;
+    make_folder(place, metadata.mode() & 0o7777)?;
+    match std::os::unix::fs::chown(place, Some(metadata.uid()), Some(metadata.gid())) {
+        Ok(()) => Ok(()),
+        // In a user namespace with a single id it stays the caller's.
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::PERM)) => Ok(()),
+        Err(error) => Err(io_error(Stage::HostView, place, &error)),
+    }
+}
+
+fn make_folder(place: &Path, mode: u32) -> Result<(), SetupError> {
+    match std::fs::create_dir(place) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(io_error(Stage::HostView, place, &error));
+        }
+        _ => {}
+    }
+    std::fs::set_permissions(place, std::fs::Permissions::from_mode(mode))
+        .map_err(|error| io_error(Stage::HostView, place, &error))
+}
+
+/// Mounts on the host that an overlay of its root does not show, covers for what is hidden in them, and what the
+/// caller exposes.
+fn binds(view: &HostView, hidden: &[PathBuf], dir: &Path) -> Result<Vec<ViewBind>, SetupError> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo")
+        .map_err(|error| io_error(Stage::HostView, "/proc/self/mountinfo", &error))?;
+    let mounts: Vec<PathBuf> = disk_mounts(&table)
+        .filter(|path| !is_hidden(hidden, path) && !SKIPPED_MOUNTS.iter().any(|skipped| path.starts_with(skipped)))
+        .collect();
+    let covered = hidden
+        .iter()
+        .filter(|path| mounts.iter().any(|mount| path.starts_with(mount)));
+    let covers = covered.map(|path| {
+        let source = dir.join(if path.is_dir() { "empty" } else { "file" });
+        ViewBind {
+            source,
+            target: path.clone(),
+            recursive: false,
+        }
+    });
+    let mut binds: Vec<ViewBind> = mounts
+        .iter()
+        .map(|path| ViewBind {
+            source: path.clone(),
+            target: path.clone(),
+            recursive: false,
+        })
+        .collect();
+    binds.extend(covers);
+    for path in &view.expose {
+        std::fs::metadata(path).map_err(|error| io_error(Stage::HostView, path, &error))?;
+        binds.push(ViewBind {
+            source: path.clone(),
+            target: path.clone(),
+            recursive: true,
+        });
+    }
+    Ok(binds)
+}
+
+/// Mount points of disk file systems other than the root's, in the order they were mounted (`proc_pid_mountinfo(5)`).
+fn disk_mounts(table: &str) -> impl Iterator<Item = PathBuf> {
+    table.lines().filter_map(|line| {
+        let (fields, file_system) = line.split_once(" - ")?;
+        let place = fields.split(' ').nth(4)?;
+        let kind = file_system.split(' ').next()?;
+        (DISK_TYPES.contains(&kind) && place != "/").then(|| PathBuf::from(unescape(place)))
+    })
+}
+
+/// Octal escapes stand for space, tab, newline and backslash.
+fn unescape(place: &str) -> String {
+    [(r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", r"\")]
+        .iter()
+        .fold(place.to_owned(), |text, (escape, plain)| text.replace(escape, plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_disk_mounts_other_than_the_root_are_bound() {
+        let table = "22 1 254:0 / / rw - ext4 /dev/vda rw\n\
+                     23 22 0:5 / /dev rw - devtmpfs dev rw\n\
+                     24 22 254:1 / /opt/my\\040disk rw,noatime shared:1 - xfs /dev/vdb rw\n";
+        assert_eq!(disk_mounts(table).collect::<Vec<_>>(), [PathBuf::from("/opt/my disk")]);
+    }
+}

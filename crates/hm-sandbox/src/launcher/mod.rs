@@ -1,0 +1,9 @@
+//! The launcher process.
+
+mod host_view;
+mod process;
+mod serve;
+mod start;
+
+pub use process::run_launcher_if_requested;
+pub(crate) use process::{Context, MARKER};

@@ -1,0 +1,60 @@
+//! The launcher's entry.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::host_view::MountedView;
+use super::serve;
+use crate::protocol::Channel;
+use crate::sys::{self, SingleThread};
+
+/// The zeroth argument that makes a program a launcher.
+pub(crate) const MARKER: &str = "hm-sandbox-launcher";
+
+/// What the launcher knows and its children read.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) single_thread: SingleThread,
+    /// A pidfd of the launcher, by which a child sees that it died.
+    pub(crate) launcher: OwnedFd,
+    /// The launcher has no root rights on the host and lives in a user namespace with a single id.
+    pub(crate) rootless: bool,
+    /// Device nodes can be made and used.
+    pub(crate) device_nodes: bool,
+    /// Mount overlays with mount(2) only.
+    pub(crate) classic_mount: bool,
+    pub(crate) host_view: Option<MountedView>,
+}
+
+/// Turns this process into a launcher if [`crate::Launcher::start`] started it, and does not return then. It must be
+/// called first in `main`, before any thread is made.
+pub fn run_launcher_if_requested() {
+    if std::env::args_os().next().is_some_and(|name| name == MARKER) {
+        let code = match run() {
+            Ok(()) => 0,
+            Err(_errno) => 1,
+        };
+        sys::exit_now(code);
+    }
+}
+
+fn run() -> Result<(), Errno> {
+    // A service manager or a terminal that signals all processes leaves it to the owner of the launcher to end the
+    // steps in order; the launcher ends when the owner closes the channel or dies.
+    sys::block_all_signals();
+    sys::reset_dispositions();
+    let channel = take_channel()?;
+    // Fails if it leads a session already, which is as good.
+    let _leads_already = rustix::process::setsid();
+    serve::serve(&channel)
+}
+
+/// The channel comes as standard input, which becomes `/dev/null`.
+fn take_channel() -> Result<Channel, Errno> {
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    Ok(Channel::new(socket))
+}

@@ -1,0 +1,225 @@
+//! The launcher's loop: requests in, ends of processes out.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, pidfd_send_signal};
+
+use super::process::Context;
+use super::start::start;
+use crate::apply;
+use crate::error::{SetupError, Stage};
+use crate::protocol::{ApplyPlan, Channel, Outcome, Received, Request, encode_outcome, encode_reply};
+use crate::request::Usage;
+use crate::step;
+use crate::sys::{self, CloneFlags, Cloned};
+
+/// A process of a request.
+struct Child {
+    id: u64,
+    pid: Pid,
+    pidfd: OwnedFd,
+    /// The reading end of its report.
+    report: OwnedFd,
+    received: Vec<u8>,
+    /// Its report may be larger than a pipe and has to be read while it runs.
+    streams: bool,
+}
+
+/// Serves until the other side is gone; then ends every process and waits for it.
+pub(super) fn serve(channel: &Channel) -> Result<(), Errno> {
+    let Some(context) = serve_start(channel)? else {
+        return Ok(());
+    };
+    let mut children = Vec::new();
+    let result = serve_requests(channel, &context, &mut children);
+    for child in &children {
+        signal(child, Signal::KILL);
+    }
+    while !children.is_empty() {
+        wait_for_any(&children)?;
+        children.retain(|child| matches!(sys::reap(child.pid), Ok(None)));
+    }
+    result
+}
+
+fn serve_start(channel: &Channel) -> Result<Option<Context>, Errno> {
+    poll(&mut [PollFd::new(channel, PollFlags::IN)], None)?;
+    let Some(Received { message, fds: _ }) = channel.receive()? else {
+        return Ok(None);
+    };
+    let Ok(Request::Start(body)) = Request::decode(&message) else {
+        return Err(Errno::PROTO);
+    };
+    match start(body) {
+        Ok(context) => {
+            channel.send(&encode_reply(None, &encode_outcome(&Outcome::Code(0))), &[], true)?;
+            Ok(Some(context))
+        }
+        Err(error) => {
+            channel.send(&encode_reply(None, &encode_outcome(&Outcome::Failed(error))), &[], true)?;
+            Ok(None)
+        }
+    }
+}
+
+fn serve_requests(channel: &Channel, context: &Context, children: &mut Vec<Child>) -> Result<(), Errno> {
+    loop {
+        if wait_for_event(channel, children)? {
+            loop {
+                match channel.receive() {
+                    Ok(Some(received)) => handle(received, channel, context, children)?,
+                    Ok(None) => return Ok(()),
+                    Err(Errno::AGAIN) => break,
+                    Err(errno) => return Err(errno),
+                }
+            }
+        }
+        report_ended(channel, children)?;
+    }
+}
+
+/// Waits, and tells whether the channel has something.
+fn wait_for_event(channel: &Channel, children: &[Child]) -> Result<bool, Errno> {
+    let mut fds = vec![PollFd::new(channel, PollFlags::IN)];
+    fds.extend(children.iter().flat_map(poll_fds));
+    rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
+    Ok(fds.first().is_some_and(|fd| !fd.revents().is_empty()))
+}
+
+fn wait_for_any(children: &[Child]) -> Result<(), Errno> {
+    let mut fds: Vec<_> = children
+        .iter()
+        .map(|child| PollFd::new(&child.pidfd, PollFlags::IN))
+        .collect();
+    rustix::io::retry_on_intr(|| poll(&mut fds, None)).map(|_ready| ())
+}
+
+fn poll_fds(child: &Child) -> impl Iterator<Item = PollFd<'_>> {
+    let report = child.streams.then(|| PollFd::new(&child.report, PollFlags::IN));
+    [PollFd::new(&child.pidfd, PollFlags::IN)].into_iter().chain(report)
+}
+
+fn handle(received: Received, channel: &Channel, context: &Context, children: &mut Vec<Child>) -> Result<(), Errno> {
+    let Received { message, fds } = received;
+    let started = match Request::decode(&message) {
+        Ok(Request::Spawn { id, own_network, body }) => {
+            let flags = if own_network {
+                CloneFlags::STEP_WITHOUT_NETWORK
+            } else {
+                CloneFlags::STEP
+            };
+            (
+                id,
+                start_child(context, id, flags, false, |report| {
+                    step::run(context, body, &fds, report)
+                }),
+            )
+        }
+        Ok(Request::Apply { id, body }) => (
+            id,
+            start_child(context, id, CloneFlags::MOUNTS, true, |report| {
+                step::report_and_exit(report, || {
+                    step::tie_to_launcher(context, [report].into_iter())?;
+                    let plan =
+                        ApplyPlan::decode(body).map_err(|_| SetupError::new(Stage::Request, Errno::INVAL, ""))?;
+                    apply::apply(context, &plan)
+                })
+            }),
+        ),
+        Ok(Request::Terminate { id }) => {
+            signal_by_id(children, id, Signal::TERM);
+            return Ok(());
+        }
+        Ok(Request::Kill { id }) => {
+            signal_by_id(children, id, Signal::KILL);
+            return Ok(());
+        }
+        Ok(Request::Start(_)) | Err(_) => return Err(Errno::PROTO),
+    };
+    match started {
+        (_, Ok(child)) => {
+            children.push(child);
+            Ok(())
+        }
+        (id, Err(errno)) => {
+            let outcome = Outcome::Failed(SetupError::new(Stage::Namespaces, errno, ""));
+            channel.send(
+                &encode_reply(Some((id, Usage::default())), &encode_outcome(&outcome)),
+                &[],
+                true,
+            )
+        }
+    }
+}
+
+/// `run` is what the new process does; it ends the process.
+fn start_child(
+    context: &Context,
+    id: u64,
+    flags: CloneFlags,
+    streams: bool,
+    run: impl FnOnce(&OwnedFd),
+) -> Result<Child, Errno> {
+    let (report, write_end) = pipe_with(PipeFlags::CLOEXEC)?;
+    match sys::clone_process(&context.single_thread, flags)? {
+        Cloned::Child => {
+            run(&write_end);
+            sys::exit_now(1)
+        }
+        Cloned::Parent { pid, pidfd } => Ok(Child {
+            id,
+            pid,
+            pidfd,
+            report,
+            received: Vec::new(),
+            streams,
+        }),
+    }
+}
+
+fn signal_by_id(children: &[Child], id: u64, which: Signal) {
+    if let Some(child) = children.iter().find(|child| child.id == id) {
+        signal(child, which);
+    }
+}
+
+/// One that is gone meanwhile needs no signal.
+fn signal(child: &Child, signal: Signal) {
+    let _gone = pidfd_send_signal(&child.pidfd, signal);
+}
+
+/// Tells the other side of every child that ended, and forgets it.
+fn report_ended(channel: &Channel, children: &mut Vec<Child>) -> Result<(), Errno> {
+    let mut position = 0;
+    while let Some(child) = children.get_mut(position) {
+        if child.streams {
+            read_available(child.report.as_fd(), &mut child.received)?;
+        }
+        match sys::reap(child.pid)? {
+            None => position += 1,
+            Some(usage) => {
+                let mut child = children.swap_remove(position);
+                read_available(child.report.as_fd(), &mut child.received)?;
+                channel.send(&encode_reply(Some((child.id, usage)), &child.received), &[], true)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_available(pipe: BorrowedFd<'_>, into: &mut Vec<u8>) -> Result<(), Errno> {
+    let mut buffer = [0; 4096];
+    loop {
+        let mut ready = [PollFd::new(&pipe, PollFlags::IN)];
+        if poll(&mut ready, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }))? == 0 {
+            return Ok(());
+        }
+        match rustix::io::read(pipe, &mut buffer)? {
+            0 => return Ok(()),
+            count => into.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+        }
+    }
+}

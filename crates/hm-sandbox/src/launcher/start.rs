@@ -1,0 +1,69 @@
+//! The launcher's own namespaces.
+
+use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use rustix::thread::UnshareFlags;
+
+use super::host_view;
+use super::process::Context;
+use crate::error::{SetupError, Stage, at};
+use crate::protocol::StartPlan;
+use crate::sys::{self, SingleThread};
+
+/// The first line of an id map that maps nothing away (`user_namespaces(7)`).
+const WHOLE_ID_MAP: [&str; 3] = ["0", "0", "4294967295"];
+
+/// Enters the namespaces that all steps come from, and makes the host view.
+pub(super) fn start(body: &[u8]) -> Result<Context, SetupError> {
+    let plan = StartPlan::decode(body).map_err(|_| SetupError::new(Stage::Request, Errno::INVAL, ""))?;
+    let failed = || at(Stage::Namespaces, "");
+    let single_thread = SingleThread::verify().map_err(failed())?;
+    let rootless = !rustix::process::geteuid().is_root();
+    if rootless {
+        enter_user_namespace(&single_thread)?;
+    } else {
+        sys::unshare(&single_thread, UnshareFlags::NEWNS).map_err(failed())?;
+    }
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .map_err(at(Stage::Namespaces, "/"))?;
+    let mut context = Context {
+        single_thread,
+        launcher: pidfd_open(getpid(), PidfdFlags::empty()).map_err(failed())?,
+        rootless,
+        device_nodes: !rootless && in_first_user_namespace(),
+        classic_mount: plan.classic_mount,
+        host_view: None,
+    };
+    if let Some(view) = &plan.host_view {
+        context.host_view = Some(host_view::mount(view, &context)?);
+    }
+    Ok(context)
+}
+
+/// Becomes user 0 of a namespace in which only the caller's own id exists.
+fn enter_user_namespace(single_thread: &SingleThread) -> Result<(), SetupError> {
+    let uid = rustix::process::geteuid().as_raw();
+    let gid = rustix::process::getegid().as_raw();
+    sys::unshare(single_thread, UnshareFlags::NEWUSER | UnshareFlags::NEWNS)
+        .map_err(at(Stage::Namespaces, "user namespace"))?;
+    write("/proc/self/setgroups", "deny")?;
+    write("/proc/self/uid_map", &format!("0 {uid} 1"))?;
+    write("/proc/self/gid_map", &format!("0 {gid} 1"))
+}
+
+fn write(path: &str, text: &str) -> Result<(), SetupError> {
+    std::fs::write(Path::new(path), text).map_err(|error| io_error(Stage::Namespaces, path, &error))
+}
+
+pub(super) fn io_error(stage: Stage, path: impl AsRef<Path>, error: &std::io::Error) -> SetupError {
+    SetupError::new(stage, Errno::from_io_error(error).unwrap_or(Errno::IO), path.as_ref())
+}
+
+/// Nodes on a tmpfs that is mounted in another user namespace can't be opened.
+fn in_first_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().eq(WHOLE_ID_MAP)
+}

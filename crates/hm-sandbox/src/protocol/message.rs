@@ -1,0 +1,380 @@
+//! The messages themselves.
+
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::wire::{Malformed, Reader, Writer};
+use crate::error::{SetupError, Stage};
+use crate::request::{
+    ApplyOp, ApplyRequest, Bind, Expected, HostView, LauncherSettings, Network, Owner, RootFs, SpawnRequest, Usage,
+};
+
+const START: u8 = 1;
+const SPAWN: u8 = 2;
+const APPLY: u8 = 3;
+const TERMINATE: u8 = 4;
+const KILL: u8 = 5;
+
+const READY: u8 = 1;
+const ENDED: u8 = 2;
+
+const OUTCOME_CODE: u8 = 1;
+const OUTCOME_SIGNAL: u8 = 2;
+const OUTCOME_ERROR: u8 = 3;
+const OUTCOME_APPLIED: u8 = 4;
+
+/// A request as the launcher needs to see it. Bodies are decoded by the process that acts on them.
+#[derive(Debug)]
+pub(crate) enum Request<'a> {
+    Start(&'a [u8]),
+    Spawn { id: u64, own_network: bool, body: &'a [u8] },
+    Apply { id: u64, body: &'a [u8] },
+    Terminate { id: u64 },
+    Kill { id: u64 },
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn decode(message: &'a [u8]) -> Result<Self, Malformed> {
+        let mut r = Reader::new(message);
+        Ok(match r.u8()? {
+            START => Self::Start(r.rest()),
+            SPAWN => Self::Spawn {
+                id: r.u64()?,
+                own_network: r.bool()?,
+                body: r.rest(),
+            },
+            APPLY => Self::Apply {
+                id: r.u64()?,
+                body: r.rest(),
+            },
+            TERMINATE => Self::Terminate { id: r.u64()? },
+            KILL => Self::Kill { id: r.u64()? },
+            _ => return Err(Malformed),
+        })
+    }
+}
+
+/// How the launcher is to set itself up.
+#[derive(Debug)]
+pub(crate) struct StartPlan {
+    pub(crate) classic_mount: bool,
+    pub(crate) host_view: Option<HostView>,
+}
+
+impl StartPlan {
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, Malformed> {
+        let mut r = Reader::new(body);
+        Ok(Self {
+            classic_mount: r.bool()?,
+            host_view: r.option(|r| {
+                Ok(HostView {
+                    dir: r.path()?,
+                    hidden: r.list(Reader::path)?,
+                    expose: r.list(Reader::path)?,
+                })
+            })?,
+        })
+    }
+}
+
+pub(crate) fn encode_start(settings: &LauncherSettings) -> Vec<u8> {
+    let mut w = Writer::default();
+    w.u8(START);
+    w.bool(settings.classic_mount);
+    w.option(settings.host_view.as_ref(), |w, view| {
+        w.path(&view.dir);
+        w.list(&view.hidden, |w, path| w.path(path));
+        w.list(&view.expose, |w, path| w.path(path));
+    });
+    w.finish()
+}
+
+/// A [`SpawnRequest`] as PID 1 reads it.
+#[derive(Debug)]
+pub(crate) struct StepPlan {
+    pub(crate) rootfs: RootFs,
+    pub(crate) argv: Vec<CString>,
+    pub(crate) env: Vec<CString>,
+    pub(crate) cwd: PathBuf,
+    pub(crate) owner: Owner,
+    pub(crate) groups: Vec<u32>,
+    pub(crate) hostname: Vec<u8>,
+    pub(crate) network: Network,
+    pub(crate) binds: Vec<Bind>,
+    pub(crate) has_stdin: bool,
+}
+
+impl StepPlan {
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, Malformed> {
+        let mut r = Reader::new(body);
+        Ok(Self {
+            rootfs: read_rootfs(&mut r)?,
+            argv: r.list(Reader::c_string)?,
+            env: r.list(Reader::c_string)?,
+            cwd: r.path()?,
+            owner: Owner {
+                uid: r.u32()?,
+                gid: r.u32()?,
+            },
+            groups: r.list(Reader::u32)?,
+            hostname: r.bytes()?.to_vec(),
+            network: if r.bool()? { Network::None } else { Network::Host },
+            binds: r.list(|r| {
+                Ok(Bind {
+                    source: r.path()?,
+                    target: r.path()?,
+                    read_only: r.bool()?,
+                })
+            })?,
+            has_stdin: r.bool()?,
+        })
+    }
+}
+
+pub(crate) fn encode_spawn(id: u64, request: &SpawnRequest) -> Vec<u8> {
+    let mut w = Writer::default();
+    let own_network = request.network == Network::None;
+    w.u8(SPAWN);
+    w.u64(id);
+    w.bool(own_network);
+    write_rootfs(&mut w, &request.rootfs);
+    w.list(&request.argv, |w, arg| w.bytes(arg.as_bytes()));
+    w.list(&request.env, |w, (key, value)| w.bytes(&env_entry(key, value)));
+    w.path(&request.cwd);
+    w.u32(request.uid);
+    w.u32(request.gid);
+    w.list(&request.groups, |w, group| w.u32(*group));
+    w.bytes(request.hostname.as_bytes());
+    w.bool(own_network);
+    w.list(&request.binds, |w, bind| {
+        w.path(&bind.source);
+        w.path(&bind.target);
+        w.bool(bind.read_only);
+    });
+    w.bool(request.stdin.is_some());
+    w.finish()
+}
+
+fn env_entry(key: &OsStr, value: &OsStr) -> Vec<u8> {
+    [key.as_bytes(), b"=", value.as_bytes()].concat()
+}
+
+fn write_rootfs(w: &mut Writer, rootfs: &RootFs) {
+    w.list(&rootfs.lower, |w, layer| w.path(layer));
+    w.path(&rootfs.lower_base);
+    w.bool(rootfs.host_root);
+    w.path(&rootfs.upper);
+    w.path(&rootfs.work);
+    w.path(&rootfs.merged);
+}
+
+fn read_rootfs(r: &mut Reader<'_>) -> Result<RootFs, Malformed> {
+    Ok(RootFs {
+        lower: r.list(Reader::path)?,
+        lower_base: r.path()?,
+        host_root: r.bool()?,
+        upper: r.path()?,
+        work: r.path()?,
+        merged: r.path()?,
+    })
+}
+
+/// An [`ApplyRequest`] as its process reads it.
+#[derive(Debug)]
+pub(crate) struct ApplyPlan {
+    pub(crate) rootfs: RootFs,
+    pub(crate) target: PathBuf,
+    pub(crate) source: PathBuf,
+    pub(crate) owner: Owner,
+    pub(crate) ops: Vec<ApplyOp>,
+}
+
+impl ApplyPlan {
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, Malformed> {
+        let mut r = Reader::new(body);
+        Ok(Self {
+            rootfs: read_rootfs(&mut r)?,
+            target: r.path()?,
+            source: r.path()?,
+            owner: Owner {
+                uid: r.u32()?,
+                gid: r.u32()?,
+            },
+            ops: r.list(read_op)?,
+        })
+    }
+}
+
+fn read_op(r: &mut Reader<'_>) -> Result<ApplyOp, Malformed> {
+    let remove = r.bool()?;
+    let path = r.path()?;
+    let flag = r.bool()?;
+    let expected = r.option(|r| {
+        Ok(Expected {
+            size: r.u64()?,
+            mode: r.u32()?,
+            mtime_ns: r.i64()?,
+        })
+    })?;
+    Ok(if remove {
+        ApplyOp::Remove {
+            path,
+            dir: flag,
+            expected,
+        }
+    } else {
+        ApplyOp::Put {
+            path,
+            replaces: flag,
+            expected,
+        }
+    })
+}
+
+pub(crate) fn encode_apply(id: u64, request: &ApplyRequest) -> Vec<u8> {
+    let mut w = Writer::default();
+    w.u8(APPLY);
+    w.u64(id);
+    write_rootfs(&mut w, &request.rootfs);
+    w.path(&request.target);
+    w.path(&request.source);
+    w.u32(request.owner.uid);
+    w.u32(request.owner.gid);
+    w.list(&request.ops, |w, op| {
+        let (remove, path, flag, expected) = match op {
+            ApplyOp::Remove { path, dir, expected } => (true, path, *dir, expected),
+            ApplyOp::Put {
+                path,
+                replaces,
+                expected,
+            } => (false, path, *replaces, expected),
+        };
+        w.bool(remove);
+        w.path(path);
+        w.bool(flag);
+        w.option(expected.as_ref(), |w, expected| {
+            w.u64(expected.size);
+            w.u32(expected.mode);
+            w.i64(expected.mtime_ns);
+        });
+    });
+    w.finish()
+}
+
+pub(crate) fn encode_control(id: u64, kill: bool) -> Vec<u8> {
+    let mut w = Writer::default();
+    w.u8(if kill { KILL } else { TERMINATE });
+    w.u64(id);
+    w.finish()
+}
+
+/// What the process of a request reports of itself.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Code(i32),
+    Signal(i32),
+    Failed(SetupError),
+    Applied {
+        conflicts: Vec<PathBuf>,
+    },
+    /// It ended before it could report.
+    Silent,
+}
+
+pub(crate) fn encode_outcome(outcome: &Outcome) -> Vec<u8> {
+    let mut w = Writer::default();
+    match outcome {
+        Outcome::Code(code) => {
+            w.u8(OUTCOME_CODE);
+            w.i32(*code);
+        }
+        Outcome::Signal(signal) => {
+            w.u8(OUTCOME_SIGNAL);
+            w.i32(*signal);
+        }
+        Outcome::Failed(error) => {
+            w.u8(OUTCOME_ERROR);
+            w.u8(error.stage as u8);
+            w.i32(error.errno.raw_os_error());
+            w.path(&error.path);
+        }
+        Outcome::Applied { conflicts } => {
+            w.u8(OUTCOME_APPLIED);
+            w.list(conflicts, |w, path| w.path(path));
+        }
+        Outcome::Silent => {}
+    }
+    w.finish()
+}
+
+fn decode_outcome(bytes: &[u8]) -> Result<Outcome, Malformed> {
+    if bytes.is_empty() {
+        return Ok(Outcome::Silent);
+    }
+    let mut r = Reader::new(bytes);
+    Ok(match r.u8()? {
+        OUTCOME_CODE => Outcome::Code(r.i32()?),
+        OUTCOME_SIGNAL => Outcome::Signal(r.i32()?),
+        OUTCOME_ERROR => Outcome::Failed(SetupError {
+            stage: Stage::from_byte(r.u8()?).ok_or(Malformed)?,
+            errno: Errno::from_raw_os_error(r.i32()?),
+            path: r.path()?,
+        }),
+        OUTCOME_APPLIED => Outcome::Applied {
+            conflicts: r.list(Reader::path)?,
+        },
+        _ => return Err(Malformed),
+    })
+}
+
+/// What the launcher says.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// It is set up, or why not.
+    Ready(Outcome),
+    /// The process of a request is gone, and everything in its namespaces.
+    Ended { id: u64, usage: Usage, outcome: Outcome },
+}
+
+impl Reply {
+    pub(crate) fn decode(message: &[u8]) -> Result<Self, Malformed> {
+        let mut r = Reader::new(message);
+        Ok(match r.u8()? {
+            READY => Self::Ready(decode_outcome(r.rest())?),
+            ENDED => Self::Ended {
+                id: r.u64()?,
+                usage: Usage {
+                    cpu: Duration::from_micros(r.u64()?),
+                    max_rss_bytes: r.u64()?,
+                    read_bytes: r.u64()?,
+                    write_bytes: r.u64()?,
+                },
+                outcome: decode_outcome(r.rest())?,
+            },
+            _ => return Err(Malformed),
+        })
+    }
+}
+
+/// `outcome` is as [`encode_outcome`] made it. Without an id it is the answer to the start.
+pub(crate) fn encode_reply(ended: Option<(u64, Usage)>, outcome: &[u8]) -> Vec<u8> {
+    let mut w = Writer::default();
+    match ended {
+        None => w.u8(READY),
+        Some((id, usage)) => {
+            w.u8(ENDED);
+            w.u64(id);
+            w.u64(u64::try_from(usage.cpu.as_micros()).unwrap_or(u64::MAX));
+            w.u64(usage.max_rss_bytes);
+            w.u64(usage.read_bytes);
+            w.u64(usage.write_bytes);
+        }
+    }
+    let mut message = w.finish();
+    message.extend_from_slice(outcome);
+    message
+}

@@ -1,0 +1,12 @@
+//! What the launcher and its client say to each other. Both are the same binary, so there is no version.
+
+mod channel;
+mod message;
+mod wire;
+
+pub(crate) use channel::{Channel, Received};
+pub(crate) use message::{
+    ApplyPlan, Outcome, Reply, Request, StartPlan, StepPlan, encode_apply, encode_control, encode_outcome,
+    encode_reply, encode_spawn, encode_start,
+};
+pub(crate) use wire::Malformed;

@@ -1,0 +1,219 @@
+//! What a caller asks of the sandbox and what it gets back.
+
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a launcher is set up, once in its life.
+#[derive(Debug, Clone, Default)]
+pub struct LauncherSettings {
+    /// The view of the host's own root for machines with [`RootFs::host_root`]; `None`: such machines are refused.
+    pub host_view: Option<HostView>,
+    /// Mount overlays with mount(2) instead of fsopen(2), as is done by itself on kernels before 6.8.
+    /// The option string ends at one page, so deep stacks are refused.
+    pub classic_mount: bool,
+}
+
+/// A read-only look at the host's root with everything private hidden.
+#[derive(Debug, Clone)]
+pub struct HostView {
+    /// A folder of the caller's, made if it is missing, that holds the view's skeleton and its mount point.
+    /// The caller removes it after the launcher is closed.
+    pub dir: PathBuf,
+    /// Absolute paths that steps must not see, in addition to the built-in ones (homes, `/run`, `/tmp`, password
+    /// hashes, host keys and the like). One that does not exist is fine.
+    pub hidden: Vec<PathBuf>,
+    /// Absolute folders that steps see read-only at the same place, even where they lie under a hidden one.
+    pub expose: Vec<PathBuf>,
+}
+
+/// The overlay that is a machine's root.
+#[derive(Debug, Clone)]
+pub struct RootFs {
+    /// Lower layers, top first; relative ones are taken from `lower_base`.
+    pub lower: Vec<PathBuf>,
+    /// The folder that relative lower layers are found under. Short relative names keep mount options short.
+    pub lower_base: PathBuf,
+    /// Put the host view under the lowest layer.
+    pub host_root: bool,
+    /// The writable folder. Its own mode and owner become those of `/` in the machine.
+    pub upper: PathBuf,
+    /// The overlay's work folder, on the same file system as `upper`. What an earlier `volatile` mount left in it
+    /// is cleared before it is used.
+    pub work: PathBuf,
+    /// An empty folder to mount on. Nothing is mounted there outside of the step.
+    pub merged: PathBuf,
+}
+
+/// A bind mount into the machine.
+#[derive(Debug, Clone)]
+pub struct Bind {
+    /// A file or folder of the host; folders come with what is mounted under them.
+    pub source: PathBuf,
+    /// Absolute path in the machine. A missing one is made (and so becomes part of the upper folder).
+    pub target: PathBuf,
+    /// Writes through the bind fail.
+    pub read_only: bool,
+}
+
+/// What a step sees of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// The host's network namespace.
+    Host,
+    /// A namespace of its own with nothing but a loopback device, which is up.
+    None,
+}
+
+/// One command to run in a machine of its own.
+#[derive(Debug)]
+pub struct SpawnRequest {
+    /// The root file system.
+    pub rootfs: RootFs,
+    /// The command. `argv[0]` without a slash is looked for in the `PATH` of `env`.
+    pub argv: Vec<OsString>,
+    /// The whole environment; nothing is added.
+    pub env: Vec<(OsString, OsString)>,
+    /// Absolute path in the machine.
+    pub cwd: PathBuf,
+    /// User id inside the machine. Without root on the host only 0 exists.
+    pub uid: u32,
+    /// Group id inside the machine. Without root on the host only 0 exists.
+    pub gid: u32,
+    /// Supplementary groups. Without root on the host they can't be set and are left out.
+    pub groups: Vec<u32>,
+    /// The machine's host name, at most 64 bytes.
+    pub hostname: String,
+    /// The network.
+    pub network: Network,
+    /// Where standard output goes.
+    pub stdout: OwnedFd,
+    /// Where standard error goes.
+    pub stderr: OwnedFd,
+    /// Standard input; `None` is `/dev/null`.
+    pub stdin: Option<OwnedFd>,
+    /// Bind mounts, made in this order.
+    pub binds: Vec<Bind>,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// It exited by itself with this code (0–255).
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+}
+
+impl ExitStatus {
+    /// The exit code as a shell shows it: 128 + n for signal n.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
+
+    /// Whether it exited with 0.
+    pub fn success(self) -> bool {
+        self == Self::Code(0)
+    }
+}
+
+/// What a step used, over all its processes (getrusage(2)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// User and system time.
+    pub cpu: Duration,
+    /// The greatest resident set of any one process, in bytes.
+    pub max_rss_bytes: u64,
+    /// Bytes read from block devices.
+    pub read_bytes: u64,
+    /// Bytes written to block devices.
+    pub write_bytes: u64,
+}
+
+/// The end of a step: nothing of its namespaces is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitReport {
+    /// How the command ended. [`ExitStatus::Signal`] with 9 after [`crate::Running::kill`].
+    pub status: ExitStatus,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// What was known of an entry when the tree that is replaced was put in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expected {
+    /// Bytes, of files only.
+    pub size: u64,
+    /// Permission bits (`0o7777`).
+    pub mode: u32,
+    /// Modification time in nanoseconds since 1970.
+    pub mtime_ns: i64,
+}
+
+/// One difference between two trees. Paths are relative to the target folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ApplyOp {
+    /// The entry is in the old tree only.
+    Remove {
+        /// Which.
+        path: PathBuf,
+        /// It was a folder: it goes only if nothing of a step's is left in it.
+        dir: bool,
+        /// How a file was; `None`: not compared (folders, symbolic links).
+        expected: Option<Expected>,
+    },
+    /// The entry is new or differs: it is taken from the source tree.
+    Put {
+        /// Which. Its parents come first in the list, or exist.
+        path: PathBuf,
+        /// Whether the old tree has an entry here.
+        replaces: bool,
+        /// How an old file was; `None`: not compared.
+        expected: Option<Expected>,
+    },
+}
+
+impl ApplyOp {
+    /// The path the difference is about.
+    pub fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Remove { path, .. } | Self::Put { path, .. } => path,
+        }
+    }
+}
+
+/// Who owns what is put in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// User id inside the machine.
+    pub uid: u32,
+    /// Group id inside the machine.
+    pub gid: u32,
+}
+
+/// Brings a folder of a machine from one tree to another.
+#[derive(Debug, Clone)]
+pub struct ApplyRequest {
+    /// The machine's root file system. No step may be running on it.
+    pub rootfs: RootFs,
+    /// Absolute path in the machine, such as `/workspace`. Made if it is missing.
+    pub target: PathBuf,
+    /// The folder on the host with the new tree's entries.
+    pub source: PathBuf,
+    /// Who owns new entries.
+    pub owner: Owner,
+    /// The differences. Removals are done first, whatever their place in the list.
+    pub ops: Vec<ApplyOp>,
+}
+
+/// What came of an [`ApplyRequest`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ApplyReport {
+    /// Paths, relative to the target, that a step had changed as well. The new tree's version is there, except
+    /// where a step had put a folder in place of a removed file or the other way round: that stays.
+    pub conflicts: Vec<PathBuf>,
+}

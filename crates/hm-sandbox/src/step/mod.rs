@@ -1,0 +1,11 @@
+//! What happens in a step's own process: PID 1 of its namespaces.
+
+mod command;
+mod confine;
+mod devices;
+mod init;
+mod process;
+mod root;
+
+pub(crate) use process::{report_and_exit, run, tie_to_launcher};
+pub(crate) use root::mount_root;

@@ -1,0 +1,18 @@
+//! System calls that have no safe wrapper in rustix. All `unsafe` code of the project is under this module.
+#![expect(unsafe_code, reason = "raw process, signal and mount system calls")]
+
+mod async_fd;
+mod clone;
+mod exec;
+mod fd;
+mod mount;
+mod net;
+mod signal;
+
+pub(crate) use async_fd::watch;
+pub(crate) use clone::{CloneFlags, Cloned, SingleThread, clone_process, exit_now, reap, unshare};
+pub(crate) use exec::{ExecPlan, exec_in_new_process};
+pub(crate) use fd::close_all_except;
+pub(crate) use mount::make_read_only;
+pub(crate) use net::bring_loopback_up;
+pub(crate) use signal::{block_all_signals, reset_dispositions, wait_for_signal};

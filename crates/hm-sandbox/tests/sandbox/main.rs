@@ -1,0 +1,35 @@
+//! Tests that start a launcher. Each runs as root on the machine under test; `rootless` shows what an ordinary user has.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod apply;
+mod host;
+mod life;
+mod rootless;
+mod signals;
+mod steps;
+mod support;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    hm_sandbox::run_launcher_if_requested();
+    if let Some(code) = life::run_victim_if_requested() {
+        return code;
+    }
+    let arguments = Arguments::from_args();
+    let tests: Vec<Trial> = [
+        steps::tests(),
+        signals::tests(),
+        life::tests(),
+        apply::tests(),
+        host::tests(),
+        rootless::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    libtest_mimic::run(&arguments, tests).exit_code()
+}
