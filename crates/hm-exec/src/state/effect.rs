@@ -23,6 +23,8 @@ pub enum Effect {
     },
     /// Copy the log of the earlier result that the step uses into this build's journal.
     Replay(StepIndex),
+    /// The step was looked up and won't run: let go of what its look-up holds.
+    Abandon(StepIndex),
     /// Run the step; it holds a permit until its [`super::Input::Ended`].
     Start {
         /// The step.

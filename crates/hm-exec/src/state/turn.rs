@@ -210,6 +210,10 @@ impl Turn<'_> {
     }
 
     fn skip(&mut self, at: StepIndex, reason: SkipReason) {
+        let phase = &self.state.slots[at.get()].phase;
+        if *phase == Phase::LookupStopping || *phase == Phase::Ready && self.state.is_cacheable(at) {
+            self.effects.push(Effect::Abandon(at));
+        }
         self.end(at, StepOutcome::Skipped(reason));
     }
 

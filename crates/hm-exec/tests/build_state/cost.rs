@@ -32,7 +32,7 @@ fn run(nodes: &[Node], fail: Option<u32>) -> (BuildStatus, usize) {
                 }
                 Effect::Append(_) => appended += 1,
                 Effect::Finish(verdict) => return (verdict.status, appended),
-                Effect::Lookup { .. } | Effect::Replay(_) | Effect::Stop(_) => {}
+                Effect::Lookup { .. } | Effect::Replay(_) | Effect::Abandon(_) | Effect::Stop(_) => {}
                 Effect::ArmTimer { .. } | Effect::ReleaseSnapshot { .. } => {}
             }
         }

@@ -25,6 +25,7 @@ pub(crate) struct Simulation {
     pub(crate) snapshots: BTreeMap<StepIndex, SnapshotRef>,
     pub(crate) started: Vec<StepIndex>,
     pub(crate) replayed: Vec<StepIndex>,
+    pub(crate) abandoned: BTreeSet<StepIndex>,
     pub(crate) keeps: BTreeMap<StepIndex, (bool, bool)>,
     pub(crate) events: Vec<BuildEvent>,
     pub(crate) verdict: Option<Verdict>,
@@ -59,6 +60,7 @@ impl Simulation {
             snapshots: BTreeMap::new(),
             started: Vec::new(),
             replayed: Vec::new(),
+            abandoned: BTreeSet::new(),
             keeps: BTreeMap::new(),
             events: Vec::new(),
             verdict: None,
@@ -92,6 +94,7 @@ impl Simulation {
                 assert!(self.looking_up.insert(step), "looked up twice: {step:?}");
             }
             Effect::Replay(step) => self.replayed.push(step),
+            Effect::Abandon(step) => assert!(self.abandoned.insert(step), "abandoned twice: {step:?}"),
             Effect::Start {
                 step,
                 parent_snapshot,

@@ -1,0 +1,34 @@
+//! The events of a build, each reader at its own speed.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use hm_plugin_protocol::Sequenced;
+
+/// Where events come from.
+#[async_trait]
+pub trait EventSource: Send + Debug {
+    /// The next events in order, at least one and at most `max`; waits for them. `None` after the last one.
+    async fn next_batch(&mut self, max: usize) -> Option<Vec<Sequenced>>;
+}
+
+/// The events of a build. A reader that is slow or stops reading loses nothing, holds nothing up and costs no memory:
+/// they are read from the build's journal.
+#[derive(Debug)]
+pub struct EventStream {
+    source: Box<dyn EventSource>,
+}
+
+impl EventStream {
+    /// Reads from `source`.
+    pub fn new(source: impl EventSource + 'static) -> Self {
+        Self {
+            source: Box::new(source),
+        }
+    }
+
+    /// The next events in order, at least one and at most `max`; waits for them. `None` after the last one.
+    pub async fn next_batch(&mut self, max: usize) -> Option<Vec<Sequenced>> {
+        self.source.next_batch(max).await
+    }
+}

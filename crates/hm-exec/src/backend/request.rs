@@ -1,0 +1,73 @@
+//! What a build is asked to do.
+
+use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hm_pipeline_ir::{Pipeline, StepKey};
+use hm_plugin_protocol::RunId;
+
+/// What a build is asked to do.
+#[derive(Clone, Debug)]
+pub struct RunRequest {
+    /// The build.
+    pub run_id: RunId,
+    /// What to run.
+    pub pipeline: Arc<Pipeline>,
+    /// The working tree that steps get a copy of.
+    pub source_root: PathBuf,
+    /// Name of the pipeline.
+    pub slug: Option<String>,
+    /// Variables for every step, over those of the pipeline.
+    pub env: BTreeMap<String, String>,
+    /// The environment of the caller; cache policies may name variables of it, steps don't see it.
+    pub machine_env: BTreeMap<String, String>,
+    /// How.
+    pub options: RunOptions,
+    /// Branch that the build is said to be of.
+    pub branch: Option<String>,
+    /// Message that the build carries.
+    pub message: Option<String>,
+}
+
+/// How a build is run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// How many steps may run at a time.
+    pub parallelism: NonZeroUsize,
+    /// A failure leaves independent steps alone.
+    pub keep_going: bool,
+    /// The cache is neither asked nor filled.
+    pub no_cache: bool,
+    /// Budget of the build, instead of the pipeline's.
+    pub timeout: Option<Duration>,
+    /// Image of root steps where neither they nor the pipeline name one.
+    pub default_image: String,
+    /// Time between SIGTERM and SIGKILL.
+    pub grace: Duration,
+    /// Only these steps and what they need.
+    pub only: Option<Vec<StepKey>>,
+    /// How long steps took in earlier builds.
+    pub known_durations: HashMap<StepKey, Duration>,
+}
+
+impl RunOptions {
+    /// Time between SIGTERM and SIGKILL where nobody says otherwise.
+    pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+    /// Fail-fast, with cache, all steps, the pipeline's own budget.
+    pub fn new(parallelism: NonZeroUsize, default_image: impl Into<String>) -> Self {
+        Self {
+            parallelism,
+            keep_going: false,
+            no_cache: false,
+            timeout: None,
+            default_image: default_image.into(),
+            grace: Self::DEFAULT_GRACE,
+            only: None,
+            known_durations: HashMap::new(),
+        }
+    }
+}
