@@ -1,0 +1,99 @@
+//! What the layers come to.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The configuration, resolved.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Name of the backend that builds run on.
+    pub backend: String,
+    /// Image of root steps where neither the step nor the pipeline names one.
+    pub default_image: String,
+    /// Steps that may run at once; the number of processors where absent.
+    pub parallelism: Option<NonZeroU32>,
+    /// From asking a step to stop to killing it.
+    pub grace: Duration,
+    /// How a build is shown.
+    pub format: OutputFormat,
+    /// Folder of everything durable; the place that the XDG base directory specification gives where absent.
+    pub store_dir: Option<PathBuf>,
+    /// The embedded sandbox.
+    pub sandbox: SandboxSettings,
+    /// The copy of the working tree that steps see.
+    pub workspace: WorkspaceSettings,
+    /// The cloud API.
+    pub cloud: CloudSettings,
+}
+
+/// How a build is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OutputFormat {
+    /// For people.
+    Human,
+    /// One event a line.
+    Json,
+}
+
+/// The embedded sandbox.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SandboxSettings {
+    /// Network of steps that name none.
+    pub network: SandboxNetwork,
+    /// Folders of this machine that steps on the `host` image see, read-only, at the same place.
+    pub expose: Vec<PathBuf>,
+}
+
+/// Which network steps see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SandboxNetwork {
+    /// The machine's own.
+    Host,
+    /// One of its own with a way out.
+    Isolated,
+    /// One of its own with loopback only.
+    None,
+}
+
+/// The copy of the working tree that steps see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WorkspaceSettings {
+    /// Whether `.git` is part of it.
+    pub include_git: bool,
+    /// Whether `.hm` is part of it.
+    pub include_hm: bool,
+}
+
+/// The cloud API.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct CloudSettings {
+    /// Where it is; the built-in address where absent.
+    pub api_url: Option<String>,
+    /// Organisation.
+    pub org: Option<String>,
+    /// Slug of the pipeline there.
+    pub pipeline: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            backend: "sandbox".to_owned(),
+            default_image: "ubuntu:24.04".to_owned(),
+            parallelism: None,
+            grace: Duration::from_secs(10),
+            format: OutputFormat::Human,
+            store_dir: None,
+            sandbox: SandboxSettings {
+                network: SandboxNetwork::Host,
+                expose: Vec::new(),
+            },
+            workspace: WorkspaceSettings {
+                include_git: false,
+                include_hm: false,
+            },
+            cloud: CloudSettings::default(),
+        }
+    }
+}
