@@ -56,13 +56,14 @@ def _names(function: Callable[..., Any]) -> tuple[tuple[str, ...], set[str]]:
 
 def _annotation(function: Callable[..., Any], name: str) -> object:
     annotation = _annotations(function).get(name)
-    if not isinstance(annotation, str):
-        return annotation
     try:
-        return eval(annotation, function.__globals__)
+        # A quoted annotation under `from __future__ import annotations` is quoted twice.
+        while isinstance(annotation, str):
+            annotation = eval(annotation, function.__globals__)
     except (NameError, AttributeError):
         # A name for the type checker only; a marker is never one.
         return None
+    return annotation
 
 
 def _annotations(function: Callable[..., Any]) -> dict[str, object]:

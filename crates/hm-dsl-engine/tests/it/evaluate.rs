@@ -1,13 +1,10 @@
 //! Files evaluated by the machine's Python.
 
-#[cfg(test)]
-mod support;
-
 use std::fs;
 
 use hm_dsl_engine::DslError;
 
-use support::{Project, slugs};
+use crate::support::{Project, slugs};
 
 const CI: &str = r#"
 import harmont as hm

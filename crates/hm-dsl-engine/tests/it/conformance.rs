@@ -1,0 +1,73 @@
+//! The conformance corpus and the SDK's own tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use hm_pipeline_ir::Pipeline;
+use serde_json::{Value, json};
+
+use crate::support::Project;
+
+fn sdk() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../sdk")
+        .canonicalize()
+        .unwrap()
+}
+
+fn cases() -> Vec<PathBuf> {
+    let folders = ["same", "fixed"].map(|name| sdk().join("conformance").join(name));
+    let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "py"))
+        .collect()
+}
+
+#[test]
+fn the_conformance_corpus_renders_as_expected() {
+    let cases = cases();
+    let mut project = Project::new(&[]);
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let expected: Value = serde_json::from_slice(&fs::read(case.with_extension("json")).unwrap()).unwrap();
+        project.write(".hm/pipeline.py", &fs::read_to_string(case).unwrap());
+        let envelope = project.evaluate();
+        for pipeline in &envelope.pipelines {
+            Pipeline::parse(pipeline.definition().as_bytes()).unwrap();
+        }
+        let rendered: Value = match envelope.problems.as_slice() {
+            [] => serde_json::from_str(&envelope.to_json()).unwrap(),
+            [problem, ..] => json!({ "error": problem.message }),
+        };
+        if rendered != expected {
+            wrong.push(format!(
+                "{}\n  expected {expected}\n  rendered {rendered}",
+                case.display()
+            ));
+        }
+    }
+    assert!(cases.len() > 10 && wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_hello_example_is_a_pipeline() {
+    let text = fs::read_to_string(sdk().join("../examples/hello/.hm/pipeline.py")).unwrap();
+    let mut project = Project::new(&[("pipeline.py", &text)]);
+    let envelope = project.evaluate();
+    let pipeline = Pipeline::parse(envelope.find("hello").unwrap().definition().as_bytes()).unwrap();
+    assert_eq!(pipeline.graph().len(), 4);
+    assert!(pipeline.warnings().is_empty(), "{:?}", pipeline.warnings());
+}
+
+#[test]
+fn the_unit_tests_of_the_python_sdk_pass() {
+    let output = Command::new("python3")
+        .args(["-m", "unittest", "discover", "-s", "tests", "-t", "."])
+        .current_dir(sdk().join("python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,8 @@
+//! Evaluation of whole projects by the machine's Python.
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod evaluate;
+#[cfg(test)]
+mod support;
