@@ -1,18 +1,24 @@
 //! Machines: the backend traits and their guarantees, the backends, cache-aware execution.
 //!
 //! A *machine* is a file system and a way to run commands on it. [`VmBackend`] makes machines from images and snapshots,
-//! [`Vm`] is one of them.
+//! [`Vm`] is one of them. [`HmVm`] runs steps in them and uses the cache.
 
 mod cache_key;
 mod environment;
 mod machine;
 mod memory;
+mod step;
 mod user;
 
 pub use cache_key::{BootsFrom, EnvKey, KeyInput, PolicyMaterial};
+pub use hm_store::workspace::Workspace;
 pub use hm_store::{CacheKey, ContentHash, ImageDigest};
 pub use machine::{
     BootImage, ExecOutcome, ExecRequest, ImageConfig, MachineRequest, Network, OutputSink, SharedError, StopToken,
     Usage, Vm, VmBackend, VmError,
 };
 pub use memory::{MemoryBackend, MemoryImage};
+pub use step::{
+    CacheGuard, HmVm, HmVmError, HmVmSettings, Lookup, LookupAnswer, MemoryCache, ParentState, PendingEntry,
+    Reservation, StepBase, StepCache, StepRun, StepSpec, StepState,
+};

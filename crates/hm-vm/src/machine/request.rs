@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::{OutputSink, StopToken};
 use hm_store::ImageDigest;
+use hm_store::workspace::Workspace;
 
 /// An image that a backend has found and can boot.
 #[derive(Clone)]
@@ -89,6 +90,8 @@ pub enum Network {
 /// What a machine is to be like.
 #[derive(Clone, Debug, Default)]
 pub struct MachineRequest {
+    /// What goes to `/workspace`.
+    pub workspace: Option<Arc<Workspace>>,
     /// Which network it sees.
     pub network: Network,
 }

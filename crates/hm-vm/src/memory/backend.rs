@@ -5,13 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use hm_plugin_protocol::SnapshotRef;
-use hm_store::ContentHash;
+use hm_store::workspace::Workspace;
+use hm_store::{ContentHash, TreeId};
 
 use super::content;
+use super::delta::PutTree;
 use super::fs::Fs;
 use super::image::MemoryImage;
 use super::machine::MemoryMachine;
-use crate::machine::{BootImage, ImageConfig, MachineRequest, Vm, VmBackend, VmError};
+use crate::machine::{BootImage, ImageConfig, MachineRequest, SharedError, Vm, VmBackend, VmError};
+use crate::user::Identity;
 
 const NAME: &str = "memory";
 
@@ -31,6 +34,8 @@ pub(super) struct Shared {
 struct State {
     images: HashMap<String, BootImage>,
     snapshots: HashMap<SnapshotRef, Held>,
+    /// Trees that were read, by tree and owner.
+    trees: HashMap<(TreeId, u32, u32), PutTree>,
     made: u64,
     closed: bool,
 }
@@ -46,6 +51,8 @@ struct Held {
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
     pub(super) fs: Fs,
+    /// The workspace that was put in last.
+    pub(super) tree: Option<PutTree>,
     pub(super) config: ImageConfig,
     pub(super) hash: ContentHash,
 }
@@ -106,6 +113,17 @@ impl Shared {
         name
     }
 
+    /// The files of a workspace, owned by the machine's user.
+    pub(super) fn workspace(&self, workspace: &Workspace, owner: &Identity) -> Result<PutTree, SharedError> {
+        let name = (workspace.tree, owner.uid, owner.gid);
+        if let Some(tree) = self.lock().trees.get(&name) {
+            return Ok(tree.clone());
+        }
+        let tree = PutTree::read(workspace, owner)?;
+        self.lock().trees.insert(name, tree.clone());
+        Ok(tree)
+    }
+
     /// A machine that was restored from the snapshot is no more.
     pub(super) fn leave(&self, snapshot: &SnapshotRef) {
         if let Some(held) = self.lock().snapshots.get_mut(snapshot) {
@@ -149,6 +167,7 @@ impl VmBackend for MemoryBackend {
         };
         let start = Snapshot {
             fs: memory.fs().clone(),
+            tree: None,
             config: memory.image_config().clone(),
             hash: content::start(image.digest()),
         };

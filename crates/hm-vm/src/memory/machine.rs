@@ -8,6 +8,7 @@ use hm_store::ContentHash;
 
 use super::backend::{Shared, Snapshot};
 use super::content;
+use super::delta::{self, PutTree};
 use super::fs::Fs;
 use super::shell::{self, Invocation};
 use crate::environment;
@@ -30,6 +31,8 @@ pub(super) struct MemoryMachine {
     /// What `hash` stands for.
     before: Fs,
     hash: ContentHash,
+    /// The workspace that was put in last.
+    tree: Option<PutTree>,
     config: ImageConfig,
     identity: Identity,
     notes: Vec<String>,
@@ -42,16 +45,31 @@ impl MemoryMachine {
         start: &Snapshot,
         request: &MachineRequest,
     ) -> Result<Self, VmError> {
-        let MachineRequest { network: _ } = request;
-        let fs = start.fs.clone();
+        let MachineRequest { workspace, network: _ } = request;
+        let mut fs = start.fs.clone();
+        let identity = user_of(&fs, &start.config)?;
+        let mut notes = Vec::new();
+        let mut tree = start.tree.clone();
+        if let Some(workspace) = workspace
+            && tree.as_ref().is_none_or(|tree| tree.id != workspace.tree)
+        {
+            let new = shared
+                .workspace(workspace, &identity)
+                .map_err(|source| VmError::Workspace { source })?;
+            notes = delta::put(&mut fs, tree.as_ref(), &new).map_err(|error| VmError::Workspace {
+                source: Arc::new(error),
+            })?;
+            tree = Some(new);
+        }
         Ok(Self {
             shared,
             from,
             before: fs.clone(),
             hash: start.hash,
-            identity: user_of(&fs, &start.config)?,
+            tree,
+            identity,
             config: start.config.clone(),
-            notes: Vec::new(),
+            notes,
             fs,
         })
     }
@@ -137,6 +155,7 @@ impl Vm for MemoryMachine {
         self.before = self.fs.clone();
         Ok(self.shared.keep(Snapshot {
             fs: self.fs.clone(),
+            tree: self.tree.clone(),
             config: self.config.clone(),
             hash: self.hash,
         }))

@@ -5,6 +5,7 @@
 
 mod backend;
 mod content;
+mod delta;
 mod fs;
 mod image;
 mod machine;
