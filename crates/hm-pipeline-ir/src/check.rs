@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use crate::cycles::cycles;
 use crate::document::EdgeKind;
 use crate::graph::{Chain, ChainIdx, Node, PipelineGraph, StepIndex};
+use crate::links::{Adjacency, Links};
 use crate::problem::{Findings, ProblemCode};
 use crate::read::DraftEdge;
 use crate::step::Step;
@@ -20,7 +21,7 @@ pub(crate) fn check(
     findings: &mut Findings,
 ) -> Option<PipelineGraph> {
     check_keys(&steps, findings);
-    let links = Links::of(&steps, edges, findings);
+    let (links, edges_in) = link(&steps, edges, findings);
     let Some(topological) = topological(&links.prerequisites, &links.dependents) else {
         for cycle in cycles(&links.prerequisites) {
             report_cycle(&cycle, &steps, findings);
@@ -28,35 +29,13 @@ pub(crate) fn check(
         return None;
     };
     warn_ignored_images(&steps, &links.parent, findings);
-    let (chains, chain_of) = chains(&links);
-    let Links {
-        parent,
-        children,
-        prerequisites,
-        dependents,
-        edges_in: _,
-    } = links;
-    let mut nodes = Vec::with_capacity(steps.len());
-    let linked = steps
-        .into_iter()
-        .zip(parent)
-        .zip(children)
-        .zip(prerequisites)
-        .zip(dependents)
-        .zip(chain_of);
-    for (((((step_and_env, parent), children), prerequisites), dependents), chain) in linked {
-        let (step, env) = merge_env(step_and_env);
-        nodes.push(Node {
-            step,
-            env,
-            parent,
-            children,
-            prerequisites,
-            dependents,
-            chain,
-        });
-    }
-    Some(PipelineGraph::new(nodes, topological, chains))
+    let (chains, chain_of) = chains(&links, &edges_in);
+    let nodes = steps.into_iter().zip(chain_of).map(|((step, env), chain)| Node {
+        env: merged(env, &step),
+        step,
+        chain,
+    });
+    Some(PipelineGraph::new(nodes.collect(), links, topological, chains))
 }
 
 fn check_keys(steps: &[(Step, BTreeMap<String, String>)], findings: &mut Findings) {
@@ -83,79 +62,47 @@ fn check_keys(steps: &[(Step, BTreeMap<String, String>)], findings: &mut Finding
     }
 }
 
-/// The edges, sorted by what is asked of them.
-struct Links {
-    parent: Vec<Option<StepIndex>>,
-    children: Vec<Vec<StepIndex>>,
-    prerequisites: Vec<Vec<StepIndex>>,
-    dependents: Vec<Vec<StepIndex>>,
-    /// Edges of either kind that end at the node; two of different kinds from one node count twice.
-    edges_in: Vec<u32>,
-}
-
-impl Links {
-    fn of(steps: &[(Step, BTreeMap<String, String>)], edges: &[DraftEdge], findings: &mut Findings) -> Self {
-        let count = steps.len();
-        let mut links = Self {
-            parent: vec![None; count],
-            children: vec![Vec::new(); count],
-            prerequisites: vec![Vec::new(); count],
-            dependents: vec![Vec::new(); count],
-            edges_in: vec![0; count],
+/// The edges that hold, and for each node how many end at it: two of different kinds from one node count twice.
+fn link(steps: &[(Step, BTreeMap<String, String>)], edges: &[DraftEdge], findings: &mut Findings) -> (Links, Vec<u32>) {
+    let count = steps.len();
+    let mut parent: Vec<Option<StepIndex>> = vec![None; count];
+    let mut edges_in = vec![0; count];
+    let (mut built_in, mut forward, mut backward) = (Vec::new(), Vec::new(), Vec::new());
+    let mut seen = HashSet::with_capacity(edges.len());
+    for edge in edges {
+        let Some((from, to)) = ends(edge, steps, findings) else {
+            continue;
         };
-        let mut seen = HashSet::with_capacity(edges.len());
-        for edge in edges {
-            if let Some((from, to)) = ends(edge, steps, findings) {
-                if seen.insert((from, to, edge.kind)) {
-                    links.add(edge, from, to, steps, findings);
-                } else {
-                    let pointer = format!("/graph/edges/{}", edge.position);
-                    findings.warning(
-                        ProblemCode::RepeatedEdge,
-                        pointer,
-                        "the edge is there already",
-                        "remove it",
-                    );
-                }
-            }
+        let pointer = format_args!("/graph/edges/{}", edge.position);
+        if !seen.insert((from, to, edge.kind)) {
+            findings.warning(
+                ProblemCode::RepeatedEdge,
+                pointer,
+                "the edge is there already",
+                "remove it",
+            );
+            continue;
         }
-        for list in links
-            .children
-            .iter_mut()
-            .chain(&mut links.prerequisites)
-            .chain(&mut links.dependents)
-        {
-            list.sort_unstable();
-            list.dedup();
-        }
-        links
-    }
-
-    fn add(
-        &mut self,
-        edge: &DraftEdge,
-        from: StepIndex,
-        to: StepIndex,
-        steps: &[(Step, BTreeMap<String, String>)],
-        findings: &mut Findings,
-    ) {
-        self.prerequisites[to.get()].push(from);
-        self.dependents[from.get()].push(to);
-        self.edges_in[to.get()] += 1;
-        match edge.kind {
-            EdgeKind::DependsOn => {}
-            EdgeKind::BuildsIn => {
-                self.children[from.get()].push(to);
-                if let Some(parent) = self.parent[to.get()].replace(from) {
-                    let [child, first, second] = [to, parent, from].map(|at| name(at, steps));
-                    let message = format!("{child} builds in {second} but builds in {first} already");
-                    let pointer = format!("/graph/edges/{}", edge.position);
-                    let hint = "a step boots from one snapshot: make one of the two edges \"depends_on\"";
-                    findings.problem(ProblemCode::SecondParent, pointer, message, hint);
-                }
+        forward.push((from, to));
+        backward.push((to, from));
+        edges_in[to.get()] += 1;
+        if edge.kind == EdgeKind::BuildsIn {
+            built_in.push((from, to));
+            if let Some(earlier) = parent[to.get()].replace(from) {
+                let [child, first, second] = [to, earlier, from].map(|at| name(at, steps));
+                let message = format!("{child} builds in {second} but builds in {first} already");
+                let hint = "a step boots from one snapshot: make one of the two edges \"depends_on\"";
+                findings.problem(ProblemCode::SecondParent, pointer, message, hint);
             }
         }
     }
+    let links = Links {
+        parent,
+        children: Adjacency::new(count, built_in),
+        prerequisites: Adjacency::new(count, backward),
+        dependents: Adjacency::new(count, forward),
+    };
+    (links, edges_in)
 }
 
 /// The two ends of an edge. `None`, with a problem noted, where it has not two.
@@ -192,15 +139,15 @@ fn ends(
 
 /// Every step after all its prerequisites, lower indices first where there is a choice within one rank. `None` where
 /// there is a cycle.
-fn topological(prerequisites: &[Vec<StepIndex>], dependents: &[Vec<StepIndex>]) -> Option<Vec<StepIndex>> {
-    let mut missing: Vec<usize> = prerequisites.iter().map(Vec::len).collect();
+fn topological(prerequisites: &Adjacency, dependents: &Adjacency) -> Option<Vec<StepIndex>> {
+    let mut missing: Vec<usize> = (0..prerequisites.len()).map(|at| prerequisites.of(at).len()).collect();
     let mut ready: VecDeque<StepIndex> = PipelineGraph::indices_of(prerequisites.len())
         .filter(|at| missing[at.get()] == 0)
         .collect();
     let mut order = Vec::with_capacity(prerequisites.len());
     while let Some(at) = ready.pop_front() {
         order.push(at);
-        for dependent in &dependents[at.get()] {
+        for dependent in dependents.of(at.get()) {
             missing[dependent.get()] -= 1;
             if missing[dependent.get()] == 0 {
                 ready.push_back(*dependent);
@@ -255,7 +202,7 @@ fn warn_ignored_images(
     }
 }
 
-fn chains(links: &Links) -> (Vec<Chain>, Vec<ChainIdx>) {
+fn chains(links: &Links, edges_in: &[u32]) -> (Vec<Chain>, Vec<ChainIdx>) {
     let count = links.parent.len();
     let mut chains = Vec::new();
     let mut chain_of: Vec<Option<ChainIdx>> = vec![None; count];
@@ -267,8 +214,8 @@ fn chains(links: &Links) -> (Vec<Chain>, Vec<ChainIdx>) {
         let mut steps = vec![start];
         chain_of[start.get()] = Some(id);
         let mut last = start;
-        while let [only] = links.children[last.get()].as_slice() {
-            if chain_of[only.get()].is_some() || links.edges_in[only.get()] != 1 {
+        while let [only] = links.children.of(last.get()) {
+            if chain_of[only.get()].is_some() || edges_in[only.get()] != 1 {
                 break;
             }
             chain_of[only.get()] = Some(id);
@@ -280,9 +227,9 @@ fn chains(links: &Links) -> (Vec<Chain>, Vec<ChainIdx>) {
     (chains, chain_of.into_iter().flatten().collect())
 }
 
-fn merge_env((step, mut env): (Step, BTreeMap<String, String>)) -> (Step, BTreeMap<String, String>) {
+fn merged(mut env: BTreeMap<String, String>, step: &Step) -> BTreeMap<String, String> {
     if let Some(own) = &step.env {
         env.extend(own.iter().map(|(name, value)| (name.clone(), value.clone())));
     }
-    (step, env)
+    env
 }

@@ -1,13 +1,14 @@
 //! Finding cycles in a graph that is not acyclic.
 
 use crate::graph::StepIndex;
+use crate::links::Adjacency;
 
 const UNSEEN: u32 = u32::MAX;
 
 /// One cycle of every strongly connected component that has one, each starting at its lowest index, in the direction of
-/// work (every node before the one that waits for it). `prerequisites[n]` are the nodes that `n` waits for; there are no
+/// work (every node before the one that waits for it). `prerequisites.of(n)` are the nodes that `n` waits for; there are no
 /// self loops in it. Linear, without recursion.
-pub(crate) fn cycles(prerequisites: &[Vec<StepIndex>]) -> Vec<Vec<StepIndex>> {
+pub(crate) fn cycles(prerequisites: &Adjacency) -> Vec<Vec<StepIndex>> {
     let component = components(prerequisites);
     let mut size = vec![0_u32; prerequisites.len()];
     for of in &component {
@@ -25,13 +26,14 @@ pub(crate) fn cycles(prerequisites: &[Vec<StepIndex>]) -> Vec<Vec<StepIndex>> {
 }
 
 /// Walks back from `start` inside its component until a node comes twice: what lies between is a cycle.
-fn cycle_within(start: usize, component: &[u32], prerequisites: &[Vec<StepIndex>]) -> Vec<StepIndex> {
+fn cycle_within(start: usize, component: &[u32], prerequisites: &Adjacency) -> Vec<StepIndex> {
     let mut place = std::collections::HashMap::new();
     let mut path: Vec<StepIndex> = Vec::new();
     let mut at = start;
     while !place.contains_key(&at) {
         place.insert(at, path.len());
-        let back = prerequisites[at]
+        let back = prerequisites
+            .of(at)
             .iter()
             .find(|before| component[before.get()] == component[start]);
         let Some(back) = back else { break };
@@ -53,7 +55,7 @@ fn cycle_within(start: usize, component: &[u32], prerequisites: &[Vec<StepIndex>
 }
 
 /// The strongly connected component of each node (Tarjan 1972, with an explicit stack).
-fn components(edges: &[Vec<StepIndex>]) -> Vec<u32> {
+fn components(edges: &Adjacency) -> Vec<u32> {
     let count = edges.len();
     let mut component = vec![UNSEEN; count];
     let mut order = vec![UNSEEN; count];
@@ -73,7 +75,7 @@ fn components(edges: &[Vec<StepIndex>]) -> Vec<u32> {
                 next_order += 1;
                 open.push(at);
             }
-            if let Some(next) = edges[at].get(edge) {
+            if let Some(next) = edges.of(at).get(edge) {
                 calls.push((at, edge + 1));
                 let next = next.get();
                 if order[next] == UNSEEN {
@@ -105,10 +107,10 @@ mod tests {
     use super::*;
 
     fn found(edges: &[(u32, u32)], count: usize) -> Vec<Vec<u32>> {
-        let mut prerequisites = vec![Vec::new(); count];
-        for (from, to) in edges {
-            prerequisites[*to as usize].push(StepIndex::new(*from));
-        }
+        let backward = edges
+            .iter()
+            .map(|(from, to)| (StepIndex::new(*to), StepIndex::new(*from)));
+        let prerequisites = Adjacency::new(count, backward.collect());
         cycles(&prerequisites)
             .into_iter()
             .map(|cycle| cycle.into_iter().map(StepIndex::as_u32).collect())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::links::Links;
 use crate::step::{Step, StepKey};
 
 /// Position of a step in its document; node id on the wire.
@@ -47,6 +48,7 @@ pub struct Chain {
 #[derive(Clone, Debug)]
 pub struct PipelineGraph {
     nodes: Vec<Node>,
+    links: Links,
     topological: Vec<StepIndex>,
     chains: Vec<Chain>,
     by_key: Vec<StepIndex>,
@@ -56,19 +58,16 @@ pub struct PipelineGraph {
 pub(crate) struct Node {
     pub(crate) step: Step,
     pub(crate) env: BTreeMap<String, String>,
-    pub(crate) parent: Option<StepIndex>,
-    pub(crate) children: Vec<StepIndex>,
-    pub(crate) prerequisites: Vec<StepIndex>,
-    pub(crate) dependents: Vec<StepIndex>,
     pub(crate) chain: ChainIdx,
 }
 
 impl PipelineGraph {
-    pub(crate) fn new(nodes: Vec<Node>, topological: Vec<StepIndex>, chains: Vec<Chain>) -> Self {
+    pub(crate) fn new(nodes: Vec<Node>, links: Links, topological: Vec<StepIndex>, chains: Vec<Chain>) -> Self {
         let mut by_key: Vec<StepIndex> = Self::indices_of(nodes.len()).collect();
         by_key.sort_by(|a, b| nodes[a.get()].step.key.cmp(&nodes[b.get()].step.key));
         Self {
             nodes,
+            links,
             topological,
             chains,
             by_key,
@@ -106,22 +105,22 @@ impl PipelineGraph {
 
     /// The step whose snapshot this one boots from (`builds_in`).
     pub fn parent(&self, at: StepIndex) -> Option<StepIndex> {
-        self.nodes[at.get()].parent
+        self.links.parent[at.get()]
     }
 
     /// The steps that boot from this one's snapshot (`builds_in`).
     pub fn children(&self, at: StepIndex) -> &[StepIndex] {
-        &self.nodes[at.get()].children
+        self.links.children.of(at.get())
     }
 
     /// What must have ended before this step, over edges of both kinds, each once, ascending.
     pub fn prerequisites(&self, at: StepIndex) -> &[StepIndex] {
-        &self.nodes[at.get()].prerequisites
+        self.links.prerequisites.of(at.get())
     }
 
     /// What waits for this step, over edges of both kinds, each once, ascending.
     pub fn dependents(&self, at: StepIndex) -> &[StepIndex] {
-        &self.nodes[at.get()].dependents
+        self.links.dependents.of(at.get())
     }
 
     /// The chain that the step is on.

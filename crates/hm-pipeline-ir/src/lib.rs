@@ -8,6 +8,7 @@ mod check;
 mod cycles;
 mod document;
 mod graph;
+mod links;
 mod pipeline;
 mod problem;
 mod read;

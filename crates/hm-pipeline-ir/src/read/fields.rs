@@ -1,14 +1,18 @@
 //! An object whose members are taken one by one; what is left at the end is unknown.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::pointer::Pointer;
 use super::value::wrong_type;
 use crate::problem::{Findings, ProblemCode};
 
+/// As many as the largest object, a step, has.
+const MOST_NAMES: usize = 18;
+
 pub(super) struct Fields<'a> {
     at: &'a Pointer<'a>,
-    members: Map<String, Value>,
+    /// In document order. Objects of a document are small: a walk finds a name sooner than a hash.
+    members: Vec<(String, Value)>,
     known: Vec<&'static str>,
 }
 
@@ -18,7 +22,8 @@ impl<'a> Fields<'a> {
         let Value::Object(members) = value else {
             return wrong_type("an object", &value, at, findings);
         };
-        let known = Vec::new();
+        let members = members.into_iter().collect();
+        let known = Vec::with_capacity(MOST_NAMES);
         Some(Self { at, members, known })
     }
 
@@ -63,7 +68,7 @@ impl<'a> Fields<'a> {
 
     /// Members that nobody took are warnings.
     pub(super) fn finish(self, findings: &mut Findings) {
-        for name in self.members.keys() {
+        for name in self.members.iter().map(|(name, _)| name) {
             let hint = match nearest(name, &self.known) {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => format!("known here: {}", self.known.join(", ")),
@@ -79,7 +84,8 @@ impl<'a> Fields<'a> {
 
     fn take(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);
-        self.members.shift_remove(name)
+        let place = self.members.iter().position(|(member, _)| member == name)?;
+        Some(self.members.remove(place).1)
     }
 }
 
