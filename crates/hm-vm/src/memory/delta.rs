@@ -177,7 +177,7 @@ impl Delta<'_> {
             }
             (Some(found), Some(old)) => !found.same_entry(old) && !found.same_entry(new),
             (Some(found), None) => !found.same_entry(new),
-            (None, Some(old)) => !old.is_dir(),
+            (None, Some(old)) => !old.is_dir() && !new.is_dir(),
             (None, None) => false,
         };
         if changed_by_step {

@@ -1,0 +1,103 @@
+//! The bodies.
+
+mod command;
+mod delta;
+mod files;
+mod image;
+mod output;
+mod snapshot;
+mod stop;
+mod workspace;
+
+use std::pin::Pin;
+
+use crate::ground::Ground;
+
+pub(crate) struct Body {
+    pub(crate) name: &'static str,
+    pub(crate) run: for<'a> fn(&'a Ground) -> Pin<Box<dyn Future<Output = ()> + 'a>>,
+}
+
+macro_rules! bodies {
+    ($($module:ident { $($name:ident)* })*) => {
+        pub(crate) const BODIES: &[Body] = &[$($(
+            Body {
+                name: concat!(stringify!($module), "::", stringify!($name)),
+                run: |ground| Box::pin($module::$name(ground)),
+            },
+        )*)*];
+    };
+}
+
+bodies! {
+    files {
+        stay_between_commands
+        have_modes
+        can_be_links
+        can_be_renamed_and_removed
+        run_when_executable
+    }
+    command {
+        exit_codes_are_exact
+        signals_are_128_and_more
+        env_is_what_was_given
+        baseline_of_the_environment
+        runs_in_the_working_folder
+        missing_working_folder_is_an_error
+        standard_input_is_empty
+        many_machines_at_once
+    }
+    output {
+        bytes_are_kept_as_they_are
+        streams_are_kept_apart
+        ten_megabytes_arrive_in_order
+        nothing_is_nothing
+        background_processes_end_with_the_command
+    }
+    stop {
+        ends_the_command
+        lets_the_command_finish
+        kills_after_the_grace
+        kills_at_once
+        before_the_start
+        leaves_the_machine_usable
+        a_dropped_command_does_nothing_more
+    }
+    image {
+        missing_is_an_error
+        has_a_stable_digest
+        is_never_changed
+    }
+    snapshot {
+        holds_what_was_written
+        is_not_changed_later
+        fifty_deep
+        fifty_wide
+        restored_many_times_at_once
+        several_of_one_machine
+        release_is_refused_while_in_use
+        released_parents_leave_children_whole
+        missing_is_an_error
+        content_hash_is_of_the_content
+        content_hash_sees_every_change
+        removals_stay_removed
+    }
+    workspace {
+        is_exact
+        is_writable_and_nobody_elses
+        has_the_captured_times
+        none_is_an_empty_folder
+    }
+    delta {
+        unchanged_tree_changes_nothing
+        changed_new_and_deleted_files
+        what_steps_made_stays
+        links_modes_and_empty_folders
+        renames
+        folders_become_files_and_files_folders
+        the_users_version_wins
+        several_trees_one_after_the_other
+        siblings_share_it
+        does_not_count_for_the_content_hash
+    }
+}

@@ -1,0 +1,37 @@
+//! What every backend has to do: one list of bodies, run on each.
+//!
+//! `cargo test -p hm-vm --test conformance memory::` runs them on one backend.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod bodies;
+mod ground;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+use crate::bodies::{BODIES, Body};
+use crate::ground::{Ground, Kind};
+
+fn main() -> ExitCode {
+    hm_sandbox::run_launcher_if_requested();
+    let arguments = Arguments::from_args();
+    let kinds = Kind::all();
+    let trials = kinds.into_iter().flat_map(|kind| {
+        BODIES.iter().map(move |Body { name, run }| {
+            Trial::test(format!("{}::{name}", kind.name()), move || {
+                let runtime = tokio::runtime::Builder::new_multi_thread()
+                    .worker_threads(2)
+                    .enable_all()
+                    .build()?;
+                runtime.block_on(async {
+                    let ground = Ground::new(kind).await;
+                    run(&ground).await;
+                    ground.close().await;
+                });
+                Ok(())
+            })
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
