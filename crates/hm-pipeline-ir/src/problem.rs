@@ -57,6 +57,8 @@ pub enum ProblemCode {
     UnsupportedVersion,
     /// A member that must be there is not.
     MissingField,
+    /// A member that stands twice in its object.
+    RepeatedField,
     /// A value of another JSON type than the one that must be there.
     WrongType,
     /// A number or a list outside its limits.

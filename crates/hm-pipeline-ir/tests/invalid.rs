@@ -103,6 +103,19 @@ fn missing_env_is_named() {
 }
 
 #[test]
+fn members_that_stand_twice() {
+    let text = r#"{"step":{"key":"a","cmd":"x","cmd":"y"},"env":{"A":"1","A":"2"},"env":{}}"#;
+    expect(
+        &graph(&[text], "[]"),
+        &[
+            (Code::RepeatedField, "/graph/nodes/0/step/cmd"),
+            (Code::RepeatedField, "/graph/nodes/0/env/A"),
+            (Code::RepeatedField, "/graph/nodes/0/env"),
+        ],
+    );
+}
+
+#[test]
 fn holes() {
     let text = graph(&[A], "[]").replace(r#""node_holes":[]"#, r#""node_holes":[1]"#);
     expect(&text, &[(Code::Holes, "/graph/node_holes")]);

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use serde_json::Value;
-
 use super::fields::Fields;
+use super::json::Json;
 use super::pointer::Pointer;
 use super::step::step;
 use super::value::{environment, list, seconds, string, unsigned, wrong_type};
@@ -35,7 +34,7 @@ pub(crate) struct DraftEdge {
 
 /// `None` where there is no JSON object at all.
 pub(crate) fn read(bytes: &[u8], findings: &mut Findings) -> Option<Draft> {
-    let root = match serde_json::from_slice::<Value>(bytes) {
+    let root = match serde_json::from_slice::<Json>(bytes) {
         Ok(value) => value,
         Err(error) => {
             findings.problem(
@@ -60,7 +59,7 @@ pub(crate) fn read(bytes: &[u8], findings: &mut Findings) -> Option<Draft> {
     Some(draft)
 }
 
-fn version(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<()> {
+fn version(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<()> {
     let version = string(value, at, findings)?;
     if version != "0" {
         let message = format!("version {version:?} is not one this engine reads");
@@ -74,7 +73,7 @@ fn version(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<()
     Some(())
 }
 
-fn graph(value: Value, at: &Pointer<'_>, findings: &mut Findings, draft: &mut Draft) -> Option<()> {
+fn graph(value: Json, at: &Pointer<'_>, findings: &mut Findings, draft: &mut Draft) -> Option<()> {
     let mut fields = Fields::of(value, at, findings)?;
     draft.nodes = fields.required("nodes", findings, list(node)).unwrap_or_default();
     fields.defaulted("node_holes", findings, node_holes);
@@ -86,7 +85,7 @@ fn graph(value: Value, at: &Pointer<'_>, findings: &mut Findings, draft: &mut Dr
 
 /// Always something, so that positions stay node ids.
 #[expect(clippy::unnecessary_wraps, reason = "the shape that all readers have")]
-fn node(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<(Step, BTreeMap<String, String>)> {
+fn node(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<(Step, BTreeMap<String, String>)> {
     let blank = || Step::new(StepKey::new(""), "");
     let Some(mut fields) = Fields::of(value, at, findings) else {
         return Some((blank(), BTreeMap::new()));
@@ -97,8 +96,8 @@ fn node(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<(Step
     Some((step, env))
 }
 
-fn node_holes(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<()> {
-    let Value::Array(holes) = value else {
+fn node_holes(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<()> {
+    let Json::Array(holes) = value else {
         return wrong_type("an empty array", &value, at, findings);
     };
     if !holes.is_empty() {
@@ -108,7 +107,7 @@ fn node_holes(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option
     Some(())
 }
 
-fn edge_property(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<()> {
+fn edge_property(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<()> {
     let property = string(value, at, findings)?;
     if property != "directed" {
         let message = format!("the graph is {property:?}, not \"directed\"");
@@ -117,8 +116,8 @@ fn edge_property(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Opt
     Some(())
 }
 
-fn edges(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<Vec<DraftEdge>> {
-    let Value::Array(items) = value else {
+fn edges(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<Vec<DraftEdge>> {
+    let Json::Array(items) = value else {
         return wrong_type("an array", &value, at, findings);
     };
     let items = items.into_iter().enumerate();
@@ -129,11 +128,11 @@ fn edges(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<Vec<
     )
 }
 
-fn edge(value: Value, position: usize, at: &Pointer<'_>, findings: &mut Findings) -> Option<DraftEdge> {
-    let Value::Array(parts) = value else {
+fn edge(value: Json, position: usize, at: &Pointer<'_>, findings: &mut Findings) -> Option<DraftEdge> {
+    let Json::Array(parts) = value else {
         return wrong_type(EDGE_SHAPE, &value, at, findings);
     };
-    let Ok([from, to, kind]) = <[Value; 3]>::try_from(parts) else {
+    let Ok([from, to, kind]) = <[Json; 3]>::try_from(parts) else {
         findings.problem(
             ProblemCode::OutOfRange,
             at,
@@ -153,7 +152,7 @@ fn edge(value: Value, position: usize, at: &Pointer<'_>, findings: &mut Findings
     })
 }
 
-fn edge_kind(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<EdgeKind> {
+fn edge_kind(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<EdgeKind> {
     let text = string(value, at, findings)?;
     match text.as_str() {
         "builds_in" => Some(EdgeKind::BuildsIn),

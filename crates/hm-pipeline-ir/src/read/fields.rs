@@ -1,7 +1,6 @@
 //! An object whose members are taken one by one; what is left at the end is unknown.
 
-use serde_json::Value;
-
+use super::json::Json;
 use super::pointer::Pointer;
 use super::value::wrong_type;
 use crate::problem::{Findings, ProblemCode};
@@ -11,18 +10,17 @@ const MOST_NAMES: usize = 18;
 
 pub(super) struct Fields<'a> {
     at: &'a Pointer<'a>,
-    /// In document order. Objects of a document are small: a walk finds a name sooner than a hash.
-    members: Vec<(String, Value)>,
+    /// Objects of a document are small: a walk finds a name sooner than a hash.
+    members: Vec<(String, Json)>,
     known: Vec<&'static str>,
 }
 
 impl<'a> Fields<'a> {
     /// `None`, with a problem noted, where the value is no object.
-    pub(super) fn of(value: Value, at: &'a Pointer<'a>, findings: &mut Findings) -> Option<Self> {
-        let Value::Object(members) = value else {
+    pub(super) fn of(value: Json, at: &'a Pointer<'a>, findings: &mut Findings) -> Option<Self> {
+        let Json::Object(members) = value else {
             return wrong_type("an object", &value, at, findings);
         };
-        let members = members.into_iter().collect();
         let known = Vec::with_capacity(MOST_NAMES);
         Some(Self { at, members, known })
     }
@@ -32,7 +30,7 @@ impl<'a> Fields<'a> {
         &mut self,
         name: &'static str,
         findings: &mut Findings,
-        read: impl FnOnce(Value, &Pointer<'_>, &mut Findings) -> Option<T>,
+        read: impl FnOnce(Json, &Pointer<'_>, &mut Findings) -> Option<T>,
     ) -> Option<T> {
         if let Some(value) = self.take(name) {
             return read(value, &self.at.member(name), findings);
@@ -47,7 +45,7 @@ impl<'a> Fields<'a> {
         &mut self,
         name: &'static str,
         findings: &mut Findings,
-        read: impl FnOnce(Value, &Pointer<'_>, &mut Findings) -> Option<T>,
+        read: impl FnOnce(Json, &Pointer<'_>, &mut Findings) -> Option<T>,
     ) -> Option<T> {
         let value = self.take(name).filter(|value| !value.is_null())?;
         read(value, &self.at.member(name), findings)
@@ -58,7 +56,7 @@ impl<'a> Fields<'a> {
         &mut self,
         name: &'static str,
         findings: &mut Findings,
-        read: impl FnOnce(Value, &Pointer<'_>, &mut Findings) -> Option<T>,
+        read: impl FnOnce(Json, &Pointer<'_>, &mut Findings) -> Option<T>,
     ) -> T {
         let value = self.take(name);
         value
@@ -66,27 +64,33 @@ impl<'a> Fields<'a> {
             .unwrap_or_default()
     }
 
-    /// Members that nobody took are warnings.
+    /// Members that nobody took are warnings; those that were taken and are there again are problems.
     pub(super) fn finish(self, findings: &mut Findings) {
-        for name in self.members.iter().map(|(name, _)| name) {
+        for (name, _) in &self.members {
+            let at = self.at.member(name);
+            if self.known.contains(&name.as_str()) {
+                repeated(&at, findings);
+                continue;
+            }
             let hint = match nearest(name, &self.known) {
                 Some(known) => format!("did you mean `{known}`?"),
                 None => format!("known here: {}", self.known.join(", ")),
             };
-            findings.warning(
-                ProblemCode::UnknownField,
-                self.at.member(name),
-                format!("unknown field `{name}`"),
-                hint,
-            );
+            findings.warning(ProblemCode::UnknownField, at, format!("unknown field `{name}`"), hint);
         }
     }
 
-    fn take(&mut self, name: &'static str) -> Option<Value> {
+    fn take(&mut self, name: &'static str) -> Option<Json> {
         self.known.push(name);
         let place = self.members.iter().position(|(member, _)| member == name)?;
         Some(self.members.remove(place).1)
     }
+}
+
+/// Readers of the document may differ in which of the two they take.
+pub(super) fn repeated(at: &Pointer<'_>, findings: &mut Findings) {
+    let message = format!("{} stands twice in its object", at.name());
+    findings.problem(ProblemCode::RepeatedField, at, message, "remove one of the two");
 }
 
 /// The known name that this one may be a slip of: at most one letter in three differs.

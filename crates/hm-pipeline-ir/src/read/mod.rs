@@ -2,6 +2,7 @@
 
 mod document;
 mod fields;
+mod json;
 mod pointer;
 mod step;
 mod value;

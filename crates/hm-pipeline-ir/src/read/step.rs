@@ -1,8 +1,7 @@
 //! Reading one step.
 
-use serde_json::Value;
-
 use super::fields::Fields;
+use super::json::Json;
 use super::pointer::Pointer;
 use super::value::{
     any, boolean, environment, list, positive, positive_fraction, process_text, seconds, string, unsigned, unsigned_32,
@@ -13,7 +12,7 @@ use crate::problem::{Findings, ProblemCode};
 use crate::step::{Mount, Resources, Retry, Secret, Service, Step, StepKey};
 
 /// Members that are missing or wrong are noted and stand as empty ones, so that the rest is looked at too.
-pub(super) fn step(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<Step> {
+pub(super) fn step(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<Step> {
     let mut fields = Fields::of(value, at, findings)?;
     let step = Step {
         key: fields
@@ -41,7 +40,7 @@ pub(super) fn step(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> O
     Some(step)
 }
 
-fn key(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<StepKey> {
+fn key(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<StepKey> {
     let key = string(value, at, findings)?;
     if key.is_empty() {
         findings.problem(
@@ -54,7 +53,7 @@ fn key(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<StepKe
     Some(StepKey::new(key))
 }
 
-fn cache(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<Cache> {
+fn cache(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<Cache> {
     let mut fields = Fields::of(value, at, findings)?;
     let key = fields.optional("key", findings, string);
     let name = fields.required("policy", findings, string)?;
@@ -98,7 +97,7 @@ fn cache(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<Cach
     Some(Cache { policy, key })
 }
 
-fn retry(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<Retry> {
+fn retry(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<Retry> {
     let mut fields = Fields::of(value, at, findings)?;
     let max = fields.required("max", findings, unsigned_32).unwrap_or_default();
     let on = fields.defaulted("on", findings, list(word(&["exit", "timeout", "infra"])));
@@ -106,7 +105,7 @@ fn retry(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<Retr
     Some(Retry { max, on })
 }
 
-fn secret(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<Secret> {
+fn secret(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<Secret> {
     let mut fields = Fields::of(value, at, findings)?;
     let secret = Secret {
         name: fields.required("name", findings, string).unwrap_or_default(),
@@ -117,11 +116,11 @@ fn secret(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<Sec
     Some(secret)
 }
 
-fn service(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<Service> {
+fn service(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<Service> {
     any(value, at, findings).map(Service)
 }
 
-fn resources(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<Resources> {
+fn resources(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<Resources> {
     let mut fields = Fields::of(value, at, findings)?;
     let resources = Resources {
         cpus: fields.optional("cpus", findings, positive_fraction),
@@ -132,7 +131,7 @@ fn resources(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<
     Some(resources)
 }
 
-fn mount(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<Mount> {
+fn mount(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<Mount> {
     let mut fields = Fields::of(value, at, findings)?;
     let mount = Mount {
         kind: fields.required("kind", findings, string).unwrap_or_default(),

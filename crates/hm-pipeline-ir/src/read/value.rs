@@ -6,18 +6,20 @@ use std::num::{NonZeroU32, NonZeroU64};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::fields::repeated;
+use super::json::Json;
 use super::pointer::Pointer;
 use crate::problem::{Findings, ProblemCode};
 
-pub(super) fn string(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<String> {
-    let Value::String(text) = value else {
+pub(super) fn string(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<String> {
+    let Json::String(text) = value else {
         return wrong_type("a string", &value, at, findings);
     };
     Some(text)
 }
 
 /// A text that is handed to a process.
-pub(super) fn process_text(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<String> {
+pub(super) fn process_text(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<String> {
     let text = string(value, at, findings)?;
     if text.contains('\0') {
         let message = format!("{} holds a NUL character", at.name());
@@ -32,8 +34,8 @@ pub(super) fn process_text(value: Value, at: &Pointer<'_>, findings: &mut Findin
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that all readers have")]
-pub(super) fn boolean(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<bool> {
-    let Value::Bool(flag) = value else {
+pub(super) fn boolean(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<bool> {
+    let Json::Bool(flag) = value else {
         return wrong_type("true or false", &value, at, findings);
     };
     Some(flag)
@@ -41,12 +43,12 @@ pub(super) fn boolean(value: Value, at: &Pointer<'_>, findings: &mut Findings) -
 
 /// Any value; a reader that can't fail.
 #[expect(clippy::unnecessary_wraps, reason = "the shape that all readers have")]
-pub(super) fn any(value: Value, _: &Pointer<'_>, _: &mut Findings) -> Option<Value> {
-    Some(value)
+pub(super) fn any(value: Json, _: &Pointer<'_>, _: &mut Findings) -> Option<Value> {
+    Some(value.into_value())
 }
 
-pub(super) fn unsigned(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<u64> {
-    let Value::Number(number) = value else {
+pub(super) fn unsigned(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<u64> {
+    let Json::Number(number) = value else {
         return wrong_type("a whole number", &value, at, findings);
     };
     let fitting = number.as_u64();
@@ -57,7 +59,7 @@ pub(super) fn unsigned(value: Value, at: &Pointer<'_>, findings: &mut Findings) 
     fitting
 }
 
-pub(super) fn unsigned_32(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<u32> {
+pub(super) fn unsigned_32(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<u32> {
     let number = unsigned(value, at, findings)?;
     let fitting = u32::try_from(number).ok();
     if fitting.is_none() {
@@ -68,7 +70,7 @@ pub(super) fn unsigned_32(value: Value, at: &Pointer<'_>, findings: &mut Finding
 }
 
 /// A budget: at least one second.
-pub(super) fn seconds(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<NonZeroU32> {
+pub(super) fn seconds(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<NonZeroU32> {
     let budget = NonZeroU32::new(unsigned_32(value, at, findings)?);
     if budget.is_none() {
         let message = format!("{} is 0", at.name());
@@ -82,7 +84,7 @@ pub(super) fn seconds(value: Value, at: &Pointer<'_>, findings: &mut Findings) -
     budget
 }
 
-pub(super) fn positive(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<NonZeroU64> {
+pub(super) fn positive(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<NonZeroU64> {
     let number = NonZeroU64::new(unsigned(value, at, findings)?);
     if number.is_none() {
         findings.problem(
@@ -95,8 +97,8 @@ pub(super) fn positive(value: Value, at: &Pointer<'_>, findings: &mut Findings) 
     number
 }
 
-pub(super) fn positive_fraction(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<f64> {
-    let Value::Number(number) = value else {
+pub(super) fn positive_fraction(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<f64> {
+    let Json::Number(number) = value else {
         return wrong_type("a number", &value, at, findings);
     };
     let fitting = number.as_f64().filter(|number| *number > 0.0 && number.is_finite());
@@ -115,7 +117,7 @@ pub(super) fn positive_fraction(value: Value, at: &Pointer<'_>, findings: &mut F
 /// One of a few words, as serde reads them.
 pub(super) fn word<T: DeserializeOwned>(
     known: &'static [&'static str],
-) -> impl Fn(Value, &Pointer<'_>, &mut Findings) -> Option<T> {
+) -> impl Fn(Json, &Pointer<'_>, &mut Findings) -> Option<T> {
     move |value, at, findings| {
         let text = string(value, at, findings)?;
         let message = format!("{} can't be {text:?}", at.name());
@@ -134,10 +136,10 @@ pub(super) fn word<T: DeserializeOwned>(
 
 /// A list; items that are not right are left out, with their problems noted.
 pub(super) fn list<T>(
-    read: impl Fn(Value, &Pointer<'_>, &mut Findings) -> Option<T>,
-) -> impl Fn(Value, &Pointer<'_>, &mut Findings) -> Option<Vec<T>> {
+    read: impl Fn(Json, &Pointer<'_>, &mut Findings) -> Option<T>,
+) -> impl Fn(Json, &Pointer<'_>, &mut Findings) -> Option<Vec<T>> {
     move |value, at, findings| {
-        let Value::Array(items) = value else {
+        let Json::Array(items) = value else {
             return wrong_type("an array", &value, at, findings);
         };
         let items = items.into_iter().enumerate();
@@ -150,8 +152,8 @@ pub(super) fn list<T>(
 }
 
 /// Variables of an environment.
-pub(super) fn environment(value: Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<BTreeMap<String, String>> {
-    let Value::Object(members) = value else {
+pub(super) fn environment(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<BTreeMap<String, String>> {
+    let Json::Object(members) = value else {
         return wrong_type("an object of strings", &value, at, findings);
     };
     let mut variables = BTreeMap::new();
@@ -166,26 +168,16 @@ pub(super) fn environment(value: Value, at: &Pointer<'_>, findings: &mut Finding
                 "a name is not empty and has no `=` and no NUL",
             );
         }
-        if let Some(text) = process_text(value, &at, findings) {
-            variables.insert(name, text);
+        let text = process_text(value, &at, findings);
+        if text.and_then(|text| variables.insert(name.clone(), text)).is_some() {
+            repeated(&at, findings);
         }
     }
     Some(variables)
 }
 
-pub(super) fn wrong_type<T>(wanted: &str, got: &Value, at: &Pointer<'_>, findings: &mut Findings) -> Option<T> {
-    let message = format!("{} must be {wanted}, not {}", at.name(), describe(got));
+pub(super) fn wrong_type<T>(wanted: &str, got: &Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<T> {
+    let message = format!("{} must be {wanted}, not {}", at.name(), got.in_words());
     findings.problem(ProblemCode::WrongType, at, message, format!("write {wanted}"));
     None
-}
-
-fn describe(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
 }
