@@ -52,11 +52,13 @@ pub enum Stage {
     Request = 21,
     /// Waiting for the command.
     Wait = 22,
+    /// Using the host view.
+    HostRoot = 23,
 }
 
 impl Stage {
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        const ALL: [Stage; 22] = [
+        const ALL: [Stage; 23] = [
             Stage::Namespaces,
             Stage::Layer,
             Stage::Overlay,
@@ -79,6 +81,7 @@ impl Stage {
             Stage::ApplyTarget,
             Stage::Request,
             Stage::Wait,
+            Stage::HostRoot,
         ];
         ALL.into_iter().find(|stage| *stage as u8 == byte)
     }
@@ -109,6 +112,7 @@ impl fmt::Display for Stage {
             Self::ApplyTarget => "change the machine's folder",
             Self::Request => "understand the request",
             Self::Wait => "wait for the command",
+            Self::HostRoot => "use the view of the host",
         })
     }
 }
@@ -187,6 +191,14 @@ pub enum SandboxError {
         #[source]
         source: io::Error,
     },
+    /// A machine asks for the host's root, and the launcher has no host view: none was asked for, or the kernel does not
+    /// allow it to an ordinary user.
+    #[error("the host's own root can't be used as a machine's base here (it takes root)")]
+    HostRootUnavailable {
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// The user or group can't be taken on, as without root on the host where only user 0 is there.
     #[error("the sandbox can't run a step as another user than 0 here (user {uid}, group {gid})")]
     Identity {
@@ -216,6 +228,7 @@ impl SandboxError {
             | Self::InvalidRequest { .. }
             | Self::AlreadyEnded
             | Self::Setup { .. }
+            | Self::HostRootUnavailable { .. }
             | Self::Identity { .. } => None,
         }
     }

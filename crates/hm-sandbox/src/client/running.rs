@@ -108,6 +108,7 @@ pub(super) fn setup_error(error: SetupError, owner: Owner) -> SandboxError {
             gid: owner.gid,
             source,
         },
+        (Stage::HostRoot, _) => SandboxError::HostRootUnavailable { source },
         _ => SandboxError::Setup { stage, path, source },
     }
 }

@@ -45,6 +45,8 @@ fn run() -> Result<(), Errno> {
     // steps in order; the launcher ends when the owner closes the channel or dies.
     sys::block_all_signals();
     sys::reset_dispositions();
+    // Whatever the owner forgot to mark close-on-exec.
+    sys::close_all_except(&[0, 1, 2])?;
     let channel = take_channel()?;
     // Fails if it leads a session already, which is as good.
     let _leads_already = rustix::process::setsid();

@@ -58,7 +58,7 @@ pub(crate) fn mount_root(context: &Context, rootfs: &RootFs) -> Result<(), Setup
         let view = context.host_view.as_ref();
         lower.push(
             &view
-                .ok_or_else(|| SetupError::new(Stage::HostView, Errno::NOENT, ""))?
+                .ok_or_else(|| SetupError::new(Stage::HostRoot, Errno::OPNOTSUPP, ""))?
                 .root,
         );
     }

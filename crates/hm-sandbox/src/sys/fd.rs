@@ -6,8 +6,8 @@ use rustix::io::Errno;
 
 use super::signal::last_errno;
 
-/// Closes every descriptor of the process but these (`close_range(2)`). The caller must be in a cloned child that ends
-/// with [`super::exit_now`]: owners of the closed ones must never be dropped or used again.
+/// Closes every descriptor of the process but these (`close_range(2)`). Owners of the closed ones must
+/// never be dropped or used again, as in a process that has none yet or that ends with [`super::exit_now`].
 pub(crate) fn close_all_except(keep: &[RawFd]) -> Result<(), Errno> {
     let mut keep: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).collect();
     keep.sort_unstable();

@@ -1,6 +1,10 @@
 //! Tests that start a launcher. Each runs as root on the machine under test; `rootless` shows what an ordinary user has.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on panics"
+)]
 
 mod apply;
 mod host;

@@ -1,4 +1,167 @@
+//! What an ordinary user has.
+//!
+//! Tests named `user::` run only without root. As root, one test runs them all as another user.
+
+use std::fs;
+use std::future::Future;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use hm_sandbox::{ApplyOp, ApplyRequest, HostView, Launcher, LauncherSettings, Network, Owner, SandboxError};
 use libtest_mimic::Trial;
+
+use crate::host::host_machine;
+use crate::support::{Bench, launcher, root_test, run, run_with, test};
+
+const NOBODY: u32 = 65534;
+
 pub(crate) fn tests() -> Vec<Trial> {
-    vec![]
+    vec![
+        root_test("rootless::an_ordinary_user_passes", as_nobody),
+        user_test("user::a_step_runs_and_leaves_its_changes", changes),
+        user_test("user::namespaces_and_devices", namespaces),
+        user_test("user::no_network_but_loopback", no_network),
+        user_test("user::only_user_zero_exists", identity),
+        user_test("user::apply", apply),
+        user_test("user::host_root", host),
+    ]
+}
+
+fn user_test<F: Future<Output = ()>>(name: &'static str, body: impl FnOnce() -> F + Send + 'static) -> Trial {
+    test(name, body).with_ignored_flag(rustix::process::geteuid().is_root())
+}
+
+async fn as_nobody() {
+    let folder = tempfile::Builder::new().prefix("hms-").tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let program = folder.path().join("sandbox");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let output = Command::new(&program)
+        .arg("user::")
+        .env_clear()
+        .env("TMPDIR", folder.path())
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir("/")
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let count = tests().iter().filter(|test| test.name().starts_with("user::")).count();
+    assert!(
+        output.status.success() && text.contains(&format!("{count} passed; 0 failed; 0 ignored")),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+async fn changes() {
+    let (bench, launcher) = (Bench::new(), launcher().await);
+    let first = bench.machine();
+    assert_eq!(
+        run(
+            &launcher,
+            &first,
+            "id -u; echo one > /one; rm /etc/passwd; rm -r /root; mkdir /root"
+        )
+        .await
+        .out(),
+        "0\n"
+    );
+    let second = bench.machine_on(&[first.upper]);
+    assert_eq!(
+        run(&launcher, &second, "cat /one; ls -A /etc /root").await.out(),
+        "one\n/etc:\n\n/root:\n"
+    );
+    let again = run(&launcher, &second, "cat /one").await;
+    assert_eq!(again.out(), "one\n");
+}
+
+async fn namespaces() {
+    let (bench, launcher) = (Bench::new(), launcher().await);
+    let command = "hostname; echo $$; echo x > /dev/null; head -c 2 /dev/zero | wc -c; test -c /dev/ptmx && echo ptmx; \
+                   test -d /sys/kernel && echo sys; touch /sys/x 2>/dev/null || echo read-only; test -w /dev/shm && echo shm";
+    assert_eq!(
+        run(&launcher, &bench.machine(), command).await.out(),
+        "machine\n2\n2\nptmx\nsys\nread-only\nshm\n"
+    );
+}
+
+async fn no_network() {
+    let (bench, launcher) = (Bench::new(), launcher().await);
+    let command = "ls /sys/class/net; cat /proc/net/dev | grep -c :";
+    let done = run_with(&launcher, &bench.machine(), command, |request| {
+        request.network = Network::None;
+    })
+    .await;
+    assert_eq!(done.out(), "lo\n1\n");
+}
+
+async fn identity() {
+    let (bench, launcher) = (Bench::new(), launcher().await);
+    let done = run_with(&launcher, &bench.machine(), "true", |request| request.uid = 1000).await;
+    let error = done.result.unwrap_err();
+    assert!(
+        matches!(error, SandboxError::Identity { uid: 1000, gid: 0, .. }),
+        "{error:?}"
+    );
+}
+
+async fn apply() {
+    let (bench, launcher) = (Bench::new(), launcher().await);
+    let machine = bench.machine();
+    run(&launcher, &machine, "mkdir -p /workspace/d; echo > /workspace/d/f")
+        .await
+        .out();
+    fs::create_dir(bench.path("new")).unwrap();
+    fs::write(bench.path("new/file"), "1").unwrap();
+    let ops = vec![
+        ApplyOp::Remove {
+            path: "d/f".into(),
+            dir: false,
+            expected: None,
+        },
+        ApplyOp::Remove {
+            path: "d".into(),
+            dir: true,
+            expected: None,
+        },
+        ApplyOp::Put {
+            path: "file".into(),
+            replaces: false,
+            expected: None,
+        },
+    ];
+    let owner = Owner { uid: 0, gid: 0 };
+    let request = ApplyRequest {
+        rootfs: machine.clone(),
+        target: "/workspace".into(),
+        source: bench.path("new"),
+        owner,
+        ops,
+    };
+    assert!(launcher.apply(&request).await.unwrap().conflicts.is_empty());
+    assert_eq!(run(&launcher, &machine, "ls /workspace").await.out(), "file\n");
+}
+
+async fn host() {
+    let bench = Bench::new();
+    let host_view = Some(HostView {
+        dir: bench.path("view"),
+        hidden: vec![],
+        expose: vec![],
+    });
+    let launcher = Launcher::start(LauncherSettings {
+        host_view,
+        classic_mount: false,
+    })
+    .await
+    .unwrap();
+    let error = run(&launcher, &host_machine(&bench), "true").await.result.unwrap_err();
+    assert!(matches!(error, SandboxError::HostRootUnavailable { .. }), "{error:?}");
+    assert_eq!(
+        run(&launcher, &bench.machine(), "echo others run").await.out(),
+        "others run\n"
+    );
 }
