@@ -32,32 +32,68 @@ from harmont.triggers import pull_request, push, schedule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from harmont import py
+    from harmont._cmake import CMakeProject, CMakeToolchain, cmake
+    from harmont._elixir import elixir
+    from harmont._go import go
+    from harmont._js import JsProject, js, ts
+    from harmont._python import python
+    from harmont._rust import RustProject, rust
+    from harmont._toolchain import apt_base
+    from harmont._zig import zig
     from harmont.types import Pipeline
 
 pr = pull_request
 
-_LAZY: dict[str, tuple[str, str]] = {"Pipeline": ("harmont.types", "Pipeline")}
-_TOOLCHAINS: tuple[str, ...] = ()
+_TOOLCHAINS = {
+    "apt_base": "_toolchain",
+    "cmake": "_cmake",
+    "elixir": "_elixir",
+    "go": "_go",
+    "js": "_js",
+    "py": "",
+    "python": "_python",
+    "rust": "_rust",
+    "ts": "_js",
+    "zig": "_zig",
+}
+_LAZY = {
+    **_TOOLCHAINS,
+    "CMakeProject": "_cmake",
+    "CMakeToolchain": "_cmake",
+    "JsProject": "_js",
+    "Pipeline": "types",
+    "RustProject": "_rust",
+}
 
 __all__ = [
     "BaseImage",
+    "CMakeProject",
+    "CMakeToolchain",
     "CacheCompose",
     "CacheForever",
     "CacheNone",
     "CacheOnChange",
     "CachePolicy",
     "CacheTTL",
+    "JsProject",
     "Pipeline",
+    "RustProject",
     "Step",
     "Target",
+    "apt_base",
     "auto",
     "cache",
     "cache_dir",
     "clear_target_cache",
+    "cmake",
     "compose",
     "dump_registry_json",
+    "elixir",
     "forever",
+    "go",
     "group",
+    "js",
     "matrix",
     "on_change",
     "pipeline",
@@ -65,6 +101,9 @@ __all__ = [
     "pr",
     "pull_request",
     "push",
+    "py",
+    "python",
+    "rust",
     "schedule",
     "scratch",
     "secret",
@@ -73,22 +112,26 @@ __all__ = [
     "target",
     "timeout",
     "triggers",
+    "ts",
     "ttl",
     "wait",
+    "zig",
 ]
 
 
 def __getattr__(name: str) -> object:
     """Loads what not every pipeline needs when it is first named."""
-    if name in _LAZY:
-        module, attribute = _LAZY[name]
-        __import__(module)
+    module = _LAZY.get(name)
+    if module is not None:
         import sys
 
-        value = getattr(sys.modules[module], attribute)
+        # A toolchain without a module of its own is the module of its name.
+        path = f"harmont.{module or name}"
+        __import__(path)
+        value = getattr(sys.modules[path], name) if module else sys.modules[path]
         globals()[name] = value
         return value
     if name.startswith("_"):
         raise AttributeError(f"module 'harmont' has no attribute {name!r}")
-    toolchains = ", ".join(_TOOLCHAINS) or "none"
+    toolchains = ", ".join(_TOOLCHAINS)
     raise AttributeError(f"module 'harmont' has no attribute {name!r} (toolchains in this version: {toolchains})")

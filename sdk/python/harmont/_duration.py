@@ -29,7 +29,9 @@ def seconds(value: Duration, what: str = "timeout") -> int:
     else:
         raise TypeError(f"hm: a {what} must be a str, an int or a timedelta, not {type(value).__name__}")
     if total <= 0:
-        raise ValueError(f'hm: a {what} must be at least one second, got {value!r}\n  fix: write for example "30s" or "5m"')
+        raise ValueError(
+            f'hm: a {what} must be at least one second, got {value!r}\n  fix: write for example "30s" or "5m"'
+        )
     if total > _MAX_SECONDS:
         raise ValueError(f"hm: a {what} must be at most {_MAX_SECONDS} seconds, got {value!r}")
     return total

@@ -20,6 +20,7 @@ def dumps(value: Any) -> str:
 
 
 def _write(value: Any, put: Any) -> None:
+    same: Any = value
     if isinstance(value, str):
         put(_text(value))
     elif value is None:
@@ -36,14 +37,14 @@ def _write(value: Any, put: Any) -> None:
         put(float.__repr__(value))
     elif isinstance(value, (list, tuple)):
         before = "["
-        for item in value:
+        for item in same:
             put(before)
             _write(item, put)
             before = ", "
         put("]" if value else "[]")
     elif isinstance(value, dict):
         before = "{"
-        for name, item in value.items():
+        for name, item in same.items():
             if not isinstance(name, str):
                 raise TypeError(f"hm: a member name in JSON must be a str, not {type(name).__name__}")
             put(before)

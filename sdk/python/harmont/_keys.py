@@ -5,17 +5,19 @@ from __future__ import annotations
 import sys
 
 # hashlib would load OpenSSL; the module of the interpreter alone is enough, under the name of its version.
-try:
-    if sys.version_info >= (3, 12):
-        from _sha2 import sha256
-    else:
-        from _sha256 import sha256
-except ImportError:
-    from hashlib import sha256
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from hashlib import sha256
+
     from harmont._step import Step
+else:
+    try:
+        if sys.version_info >= (3, 12):
+            from _sha2 import sha256
+        else:
+            from _sha256 import sha256
+    except ImportError:
+        from hashlib import sha256
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _EMOJI = _PLAIN | frozenset("_+-")

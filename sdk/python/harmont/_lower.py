@@ -33,7 +33,9 @@ def lower(
         empty = False
         graph.add_leaf(leaf)
     if empty:
-        raise ValueError("hm: a pipeline needs at least one step\n  fix: return the last step of each branch, for example [test, lint]")
+        raise ValueError(
+            "hm: a pipeline needs at least one step\n  fix: return the last step of each branch, for example [test, lint]"
+        )
     graph.finish()
     document: dict[str, Any] = {"version": "0"}
     if default_image is not None:
@@ -44,22 +46,23 @@ def lower(
     return document
 
 
-def flatten(value: object) -> Iterator[Step]:
+def flatten(value: Any) -> Iterator[Step]:
     """The steps in nested lists, tuples and toolchain objects, in order."""
-    pending = [value]
+    pending: list[Any] = [value]
     while pending:
         item = pending.pop()
+        kind: type[Any] = item.__class__
         if isinstance(item, Step):
             yield item
-        elif isinstance(item, (list, tuple)):
+        elif issubclass(kind, (list, tuple)):
             pending.extend(reversed(item))
         elif hasattr(item, "default_actions"):
             pending.append(item.default_actions())
         else:
             hint = "a step, or a list or tuple of steps"
-            if isinstance(item, dict):
+            if issubclass(kind, dict):
                 hint += "; a decorated function returns the steps, not what hm.pipeline([...]) makes of them"
-            raise TypeError(f"hm: {type(item).__name__} is no step of a pipeline\n  fix: return {hint}")
+            raise TypeError(f"hm: {kind.__name__} is no step of a pipeline\n  fix: return {hint}")
 
 
 class _Graph:
@@ -132,9 +135,9 @@ class _Graph:
         if step.allow_failure:
             written["allow_failure"] = True
         for name in ("retry", "outputs", "secrets", "services", "resources", "network", "mounts"):
-            value = getattr(step, name)
+            value: Any = getattr(step, name)
             if value:
-                written[name] = list(value) if isinstance(value, tuple) else value
+                written[name] = value if isinstance(value, (dict, str)) else list(value)
         env = {**self._env, **step.env} if step.env else self._env
         self.nodes.append({"step": written, "env": env})
         if parent is not None:

@@ -43,11 +43,12 @@ def service(
     if ports:
         written["ports"] = list(ports)
     if ready is not None:
-        written["ready"] = {"cmd": _text(ready, "hm.service: ready")}
+        readiness: dict[str, Any] = {"cmd": _text(ready, "hm.service: ready")}
         if ready_timeout is not None:
             from harmont._duration import seconds
 
-            written["ready"]["timeout_seconds"] = seconds(ready_timeout, "readiness timeout")
+            readiness["timeout_seconds"] = seconds(ready_timeout, "readiness timeout")
+        written["ready"] = readiness
     return written
 
 
@@ -73,14 +74,15 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
 
 def retry_policy(retry: int | Mapping[str, Any]) -> dict[str, Any]:
     """`2` or `{"max": 2, "on": ["exit"]}` as the IR writes it."""
-    policy = {"max": retry} if isinstance(retry, int) else dict(retry)
+    policy: dict[str, Any] = {"max": retry} if isinstance(retry, int) else dict(retry)
     unknown = sorted(set(policy) - {"max", "on"})
     count = policy.get("max")
     if unknown or isinstance(count, bool) or not isinstance(count, int) or count < 0:
         raise ValueError(f'hm: retry must be a count or {{"max": n, "on": [...]}}, got {retry!r}')
     written: dict[str, Any] = {"max": count}
     if "on" in policy:
-        ends = [policy["on"]] if isinstance(policy["on"], str) else list(policy["on"])
+        on: Any = policy["on"]
+        ends: list[str] = [on] if isinstance(on, str) else list(on)
         for end in ends:
             if end not in _RETRY_ON:
                 raise ValueError(f"hm: retry on {end!r} is not known\n  fix: use one of {', '.join(_RETRY_ON)}")
@@ -93,13 +95,13 @@ def secret_list(secrets: Iterable[str | Mapping[str, str]]) -> tuple[dict[str, s
     return tuple(secret(entry) if isinstance(entry, str) else dict(entry) for entry in _many(secrets, "secrets"))
 
 
-def dictionaries(entries: Iterable[Mapping[str, Any]], what: str, maker: str) -> tuple[dict[str, Any], ...]:
+def dictionaries(entries: Iterable[Any], what: str, maker: str) -> tuple[dict[str, Any], ...]:
     """Entries that `maker` made."""
-    made = []
+    made: list[dict[str, Any]] = []
     for entry in _many(entries, what):
         if not isinstance(entry, dict):
             raise TypeError(f"hm: {what} must hold {maker} only, got {type(entry).__name__}")
-        made.append(dict(entry))
+        made.append({**entry})
     return tuple(made)
 
 
@@ -108,7 +110,7 @@ def texts(values: Iterable[str], what: str) -> tuple[str, ...]:
     return tuple(_text(value, f"hm: an entry of {what}") for value in _many(values, what))
 
 
-def limits(resources: Mapping[str, float]) -> dict[str, float]:
+def limits(resources: Mapping[str, Any]) -> dict[str, float]:
     """`{"cpus": 2, "memory_mib": 2048, "pids": 512}`, each optional."""
     written: dict[str, float] = {}
     for name, value in resources.items():
@@ -128,9 +130,10 @@ def network_mode(network: str) -> str:
     return network
 
 
-def _many(values: Iterable[Any], what: str) -> Iterable[Any]:
+def _many(values: Any, what: str) -> Iterable[Any]:
     if isinstance(values, (str, dict)):
-        raise TypeError(f"hm: {what} must be a list or tuple, not one {type(values).__name__}")
+        kind = "str" if isinstance(values, str) else "dict"
+        raise TypeError(f"hm: {what} must be a list or tuple, not one {kind}")
     return values
 
 

@@ -71,6 +71,7 @@ def _annotations(function: Callable[..., Any]) -> dict[str, object]:
         return function.__annotations__
     except NameError:
         # Python 3.14 evaluates annotations on first use, and all at once.
-        from annotationlib import Format, get_annotations
+        from importlib import import_module
 
-        return get_annotations(function, format=Format.FORWARDREF)
+        annotationlib: Any = import_module("annotationlib")
+        return annotationlib.get_annotations(function, format=annotationlib.Format.FORWARDREF)

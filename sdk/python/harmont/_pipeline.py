@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         default_image: str | None = None,
     ) -> Callable[[_F], _F]: ...
 
+
 _SLUG_START = frozenset("abcdefghijklmnopqrstuvwxyz")
 _SLUG_REST = _SLUG_START | frozenset("0123456789-")
 

@@ -93,7 +93,7 @@ def _equal(self: Any, other: object) -> bool:
 
 
 def _hash(self: Any) -> int:
-    return hash((type(self), _values(self)))
+    return hash((self.__class__.__name__, _values(self)))
 
 
 class _FromDataclass:

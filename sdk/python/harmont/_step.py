@@ -78,7 +78,9 @@ class Step:
             raise TypeError(f"hm: a command must be a str, not {type(cmd).__name__}")
         if cwd is not None:
             if not cwd:
-                raise ValueError('hm: cwd must not be empty\n  fix: leave cwd out for the workspace itself, or write cwd="some/folder"')
+                raise ValueError(
+                    'hm: cwd must not be empty\n  fix: leave cwd out for the workspace itself, or write cwd="some/folder"'
+                )
             cmd = f"{change_folder(cwd)} && {cmd}"
         if cache is not None:
             require_policy(cache)
@@ -116,7 +118,9 @@ class Step:
     def __repr__(self) -> str:
         if self.is_wait:
             return f"wait(continue_on_failure={self.continue_on_failure})"
-        shown = [f"{name}={value!r}" for name in ("cmd", "label", "image") if (value := getattr(self, name)) is not None]
+        shown = [
+            f"{name}={value!r}" for name in ("cmd", "label", "image") if (value := getattr(self, name)) is not None
+        ]
         if self.parent is not None and self.parent.cmd is not None:
             shown.append(f"parent={self.parent.label or self.parent.cmd!r}")
         return f"Step({', '.join(shown)})"
@@ -178,7 +182,9 @@ def timeout(duration: Duration, step: Step) -> Step:
             '  fix: hm.timeout("30s", hm.sh("make test"))'
         )
     if step.is_wait:
-        raise ValueError('hm.timeout: a wait() has no budget\n  fix: give it to a command, as in hm.timeout("30s", hm.sh("make test"))')
+        raise ValueError(
+            'hm.timeout: a wait() has no budget\n  fix: give it to a command, as in hm.timeout("30s", hm.sh("make test"))'
+        )
     fields = dict(step.__dict__)
     fields["timeout_seconds"] = seconds(duration)
     fields["copy_of"] = step if step.copy_of is None else step.copy_of

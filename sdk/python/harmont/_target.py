@@ -31,7 +31,9 @@ def target(*, name: str | None = None) -> Callable[[Callable[..., _T]], Callable
     def decorate(function: Callable[..., _T]) -> Callable[[], _T]:
         own_name = function.__name__ if name is None else name
         if own_name in _by_name:
-            raise ValueError(f'hm: there are two targets named {own_name!r}\n  fix: give one of them @hm.target(name="...")')
+            raise ValueError(
+                f'hm: there are two targets named {own_name!r}\n  fix: give one of them @hm.target(name="...")'
+            )
         found = markers(function)
 
         def value() -> _T:
@@ -51,7 +53,9 @@ def call(function: Callable[..., _T], found: dict[str, Any], name: str) -> _T:
     for position, (running, _) in enumerate(_running):
         if running is function:
             path = " → ".join([*(label for _, label in _running[position:]), name])
-            raise RuntimeError(f"hm: targets need each other in a circle: {path}\n  fix: move what they share into a target of its own")
+            raise RuntimeError(
+                f"hm: targets need each other in a circle: {path}\n  fix: move what they share into a target of its own"
+            )
     _running.append((function, name))
     try:
         return function(**{parameter: _resolve(parameter, marker) for parameter, marker in found.items()})

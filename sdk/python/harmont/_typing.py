@@ -41,7 +41,7 @@ else:
             return TargetRef(item)
 
 
-def BaseImage(image: str) -> BaseImageMarker:  # noqa: N802 (the public name)
+def BaseImage(image: str) -> BaseImageMarker:
     """Marks a parameter as a fresh machine on `image`: `def test(start: Annotated[hm.Step, hm.BaseImage("debian:12")])`."""
     if not isinstance(image, str) or not image:
         raise ValueError(f"hm.BaseImage: the image must be a non-empty str, got {image!r}")

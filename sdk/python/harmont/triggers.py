@@ -63,13 +63,13 @@ class ScheduleTrigger(Trigger):
 def push(branch: str | Sequence[str] | None = None, tag: str | Sequence[str] | None = None) -> PushTrigger:
     """A push to `branch`, or of `tag`: `hm.push(branch="main")`, `hm.push(tag="v*")`."""
     if (branch is None) == (tag is None):
-        raise ValueError('hm.push: give exactly one of branch and tag\n  fix: hm.push(branch="main") or hm.push(tag="v*")')
+        raise ValueError(
+            'hm.push: give exactly one of branch and tag\n  fix: hm.push(branch="main") or hm.push(tag="v*")'
+        )
     return PushTrigger(branches=_globs(branch, "branch"), tags=_globs(tag, "tag"))
 
 
-def pull_request(
-    branches: str | Sequence[str] | None = None, types: Sequence[str] | None = None
-) -> PullRequestTrigger:
+def pull_request(branches: str | Sequence[str] | None = None, types: Sequence[str] | None = None) -> PullRequestTrigger:
     """A pull request into `branches` that is opened, reopened or gets new commits, or one of `types`."""
     chosen = _DEFAULT_TYPES if types is None else _globs(types, "types") or ()
     for name in chosen:

@@ -112,7 +112,7 @@ class Json(SdkTest):
     def test_it_writes_what_the_standard_library_writes(self) -> None:
         from harmont._json import dumps
 
-        value = {"a": [1, -2.5, 1e300, True, False, None], "ü\u2028\"\\\n\x00": {"😀": []}, "": {}, "t": (1, ())}
+        value = {"a": [1, -2.5, 1e300, True, False, None], 'ü\u2028"\\\n\x00': {"😀": []}, "": {}, "t": (1, ())}
         self.assertEqual(dumps(value), json.dumps(value))
         for wrong in (float("nan"), float("inf"), "\ud800"):
             with self.assertRaises(ValueError):

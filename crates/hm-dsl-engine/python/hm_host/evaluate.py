@@ -112,9 +112,8 @@ def _problem(error: BaseException, root: str, file: str, line: int, slug: str | 
             start = start or trace
             file, line = frame_file, trace.tb_lineno
         trace = trace.tb_next
-    if isinstance(error, SyntaxError) and error.filename and error.lineno:
-        if error.filename.startswith(root + "/"):
-            file, line = error.filename, error.lineno
+    if isinstance(error, SyntaxError) and error.lineno and (error.filename or "").startswith(root + "/"):
+        file, line = error.filename, error.lineno
     return {
         "file": file,
         "line": line,
