@@ -5,13 +5,17 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod dispatch;
+mod local;
 mod runner;
 mod state;
 
 pub use backend::{
     BackendHandle, BuildError, BuildOutcome, Canceller, Capabilities, Control, ControlEnd, EventSource, EventStream,
-    ExecutionBackend, Feature, Objection, Rejection, RunOption, RunOptions, RunRequest, StartError, control, preflight,
+    EventsError, ExecutionBackend, Feature, Objection, Rejection, RunOption, RunOptions, RunRequest, StartError,
+    control, preflight,
 };
+pub use local::{LocalBackend, LocalSettings, VmRunner};
 pub use runner::{
     BuildContext, Keep, Keepsake, Lookup, RegistryError, RunnerRegistry, StepContext, StepError, StepRunner, causes,
 };

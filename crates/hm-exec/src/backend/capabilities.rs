@@ -43,12 +43,23 @@ pub enum RunOption {
     Parallelism,
     /// Going on after a failure.
     KeepGoing,
-    /// Neither asking nor filling the cache.
+    /// Using no earlier results.
     NoCache,
     /// A budget other than the pipeline's.
     Timeout,
     /// Some steps only.
     StepSelection,
+}
+
+impl RunOption {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Parallelism,
+        Self::KeepGoing,
+        Self::NoCache,
+        Self::Timeout,
+        Self::StepSelection,
+    ];
 }
 
 impl Feature {

@@ -12,7 +12,7 @@ mod traits;
 
 pub use capabilities::{Capabilities, Feature, RunOption};
 pub use control::{Canceller, Control, ControlEnd, control};
-pub use events::{EventSource, EventStream};
+pub use events::{EventSource, EventStream, EventsError};
 pub use outcome::{BuildError, BuildOutcome, StartError};
 pub use preflight::{Objection, Rejection, preflight};
 pub use request::{RunOptions, RunRequest};

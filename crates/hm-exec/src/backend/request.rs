@@ -1,6 +1,6 @@
 //! What a build is asked to do.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub struct RunOptions {
     pub parallelism: NonZeroUsize,
     /// A failure leaves independent steps alone.
     pub keep_going: bool,
-    /// The cache is neither asked nor filled.
+    /// No earlier result is used; good ones of this build take their place.
     pub no_cache: bool,
     /// Budget of the build, instead of the pipeline's.
     pub timeout: Option<Duration>,
@@ -49,8 +49,6 @@ pub struct RunOptions {
     pub grace: Duration,
     /// Only these steps and what they need.
     pub only: Option<Vec<StepKey>>,
-    /// How long steps took in earlier builds.
-    pub known_durations: HashMap<StepKey, Duration>,
 }
 
 impl RunOptions {
@@ -67,7 +65,6 @@ impl RunOptions {
             default_image: default_image.into(),
             grace: Self::DEFAULT_GRACE,
             only: None,
-            known_durations: HashMap::new(),
         }
     }
 }

@@ -31,21 +31,28 @@ pub struct BackendHandle {
     events: EventStream,
     control: Control,
     warnings: Vec<Objection>,
+    notes: Vec<String>,
 }
 
 impl BackendHandle {
     /// For backends.
-    pub fn new(events: EventStream, control: Control, warnings: Vec<Objection>) -> Self {
+    pub fn new(events: EventStream, control: Control, warnings: Vec<Objection>, notes: Vec<String>) -> Self {
         Self {
             events,
             control,
             warnings,
+            notes,
         }
     }
 
     /// What the pipeline asks for that the build goes without.
     pub fn warnings(&self) -> &[Objection] {
         &self.warnings
+    }
+
+    /// What there is to say about the build before it begins, such as files that were left out.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The events, and the control over the build.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use hm_store::Workspace;
 use hm_vm::{OutputSink, StopToken, Usage};
 
 use super::keepsake::Keepsake;
+
+/// Where a command runs inside its machine.
+pub(crate) const WORKDIR: &str = "/workspace";
 
 /// What all steps of a build share.
 #[derive(Debug)]
@@ -25,8 +29,10 @@ pub struct BuildContext {
     pub machine_env: BTreeMap<String, String>,
     /// Image of root steps where neither they nor the pipeline name one.
     pub default_image: String,
+    /// No earlier result is used; good ones of this build take their place.
+    pub no_cache: bool,
     /// The captured workspace; none where the build has no files.
-    pub workspace: Option<Workspace>,
+    pub workspace: Option<Arc<Workspace>>,
     /// Time between SIGTERM and SIGKILL.
     pub grace: Duration,
 }
@@ -54,6 +60,12 @@ pub struct Keep {
     pub when_failed: bool,
 }
 
+/// The log of one step.
+pub(crate) trait StepLog: OutputSink {
+    /// The output is complete; the file that holds it.
+    fn finish(&self) -> Option<PathBuf>;
+}
+
 /// What a runner is told about a step beside its input. Lives for one look-up or one attempt.
 pub struct StepContext {
     pub(crate) build: Arc<BuildContext>,
@@ -63,7 +75,7 @@ pub struct StepContext {
     pub(crate) parent_keepsake: Option<Arc<Keepsake>>,
     pub(crate) keep: Keep,
     pub(crate) stop: StopToken,
-    pub(crate) output: Arc<dyn OutputSink>,
+    pub(crate) output: Arc<dyn StepLog>,
     pub(crate) held: Mutex<Option<Keepsake>>,
     pub(crate) keepsake: OnceLock<Keepsake>,
     pub(crate) usage: OnceLock<Usage>,
@@ -129,7 +141,13 @@ impl StepContext {
 
     /// Takes the command's output, at once and for good.
     pub fn output(&self) -> Arc<dyn OutputSink> {
-        Arc::clone(&self.output)
+        Arc::clone(&self.output) as Arc<dyn OutputSink>
+    }
+
+    /// Says that the command's output is complete, and gives the file that holds it. None where there was no output, or
+    /// where the log can't be written, which stops the build.
+    pub fn finish_log(&self) -> Option<PathBuf> {
+        self.output.finish()
     }
 
     /// Puts a line about the step into its log.

@@ -10,6 +10,7 @@ pub(crate) mod registry_tests;
 mod step_runner;
 
 pub use context::{BuildContext, Keep, StepContext};
+pub(crate) use context::{StepLog, WORKDIR};
 pub use error::{StepError, causes};
 pub use keepsake::Keepsake;
 pub use lookup::Lookup;

@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use hm_pipeline_ir::Step;
 use hm_plugin_protocol::{ExecutorInput, RunId, SnapshotRef, StepResult};
 
+use hm_vm::StopToken;
+
 use super::context::{BuildContext, StepContext};
 use super::error::StepError;
 use super::lookup::Lookup;
@@ -32,7 +34,7 @@ pub trait StepRunner: Send + Sync + Debug {
 
     /// Gets ready what many steps of the build need, such as their images. Runs beside the first steps. What a
     /// step needs and can't have is that step's error, not one of this call.
-    async fn prepare(&self, _build: &BuildContext, _images: &[&str]) -> Result<(), StepError> {
+    async fn prepare(&self, _build: &BuildContext, _images: &[&str], _stop: &StopToken) -> Result<(), StepError> {
         Ok(())
     }
 

@@ -33,8 +33,6 @@ pub struct BuildSettings {
     pub parallelism: NonZeroUsize,
     /// A failure leaves independent steps alone.
     pub keep_going: bool,
-    /// Steps with a cache policy are looked up.
-    pub caching: bool,
     /// Budget of the whole build.
     pub timeout: Option<Duration>,
     /// Runner of steps that name none.
@@ -135,7 +133,7 @@ impl BuildState {
     }
 
     pub(super) fn is_cacheable(&self, at: StepIndex) -> bool {
-        self.settings.caching && is_cacheable(self.step(at))
+        is_cacheable(self.step(at))
     }
 }
 

@@ -258,15 +258,6 @@ fn a_hit_takes_no_permit_and_a_miss_does() {
 }
 
 #[test]
-fn without_caching_nothing_is_looked_up() {
-    let mut settings = settings(&pipeline(&[step("a").cached()]));
-    settings.caching = false;
-    let build = Simulation::begun(settings);
-    assert!(build.looking_up.is_empty());
-    assert_eq!(build.started, [StepIndex::new(0)]);
-}
-
-#[test]
 fn a_look_up_that_fails_is_an_engine_error_of_its_step() {
     let mut build = begun(&[step("a").cached(), step("b").on(0)]);
     build.looked_up(

@@ -40,7 +40,6 @@ pub(crate) fn settings(pipeline: &Arc<Pipeline>) -> BuildSettings {
         accepted: None,
         parallelism: NonZeroUsize::new(2).expect("two is not zero"),
         keep_going: false,
-        caching: true,
         timeout: None,
         default_runner: "vm".to_owned(),
         default_image: "host".to_owned(),
