@@ -11,6 +11,7 @@ mod index;
 mod journal;
 mod layout;
 mod lease;
+mod nanoseconds;
 mod scratch;
 mod snapshot;
 mod store;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::tar_stream::TarError;
 use crate::error::{FileError, IndexError};
 
 /// An image could not be had.
@@ -44,11 +45,169 @@ pub enum ImageError {
         /// The image's name.
         name: String,
     },
-    /// Images in archives and layouts can't be unpacked.
-    #[error("{reference}: this form of image is not available")]
-    ArchiveUnsupported {
-        /// The reference.
-        reference: String,
+    /// A part that the image consists of is missing.
+    #[error("{}: {what} {digest} is missing", path.display())]
+    MissingBlob {
+        /// The layout or archive.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// Its digest or name.
+        digest: String,
+    },
+    /// A part's bytes are not those that its digest names.
+    #[error("{}: {what} {expected} is damaged: its bytes have the digest {found}", path.display())]
+    DigestMismatch {
+        /// The layout or archive.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// The digest that the image gives.
+        expected: String,
+        /// The digest that the bytes have.
+        found: String,
+    },
+    /// A part has another length than the image says.
+    #[error("{}: {what} {digest} is {found} bytes long, not {expected}", path.display())]
+    SizeMismatch {
+        /// The layout or archive.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// Its digest.
+        digest: String,
+        /// The length that the image gives.
+        expected: u64,
+        /// Its length.
+        found: u64,
+    },
+    /// A digest that this version can't check.
+    #[error("{}: {digest:?} is not a digest that hm knows (sha256: and 64 hexadecimal digits)", path.display())]
+    BadDigest {
+        /// The layout or archive.
+        path: PathBuf,
+        /// The digest.
+        digest: String,
+    },
+    /// A JSON document of the image can't be read.
+    #[error("{}: {what} can't be read", path.display())]
+    Json {
+        /// The layout or archive.
+        path: PathBuf,
+        /// Which document.
+        what: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A JSON document of the image is larger than any real one.
+    #[error("{}: {what} is {size} bytes long; at most {limit} are read", path.display())]
+    TooLarge {
+        /// The layout or archive.
+        path: PathBuf,
+        /// Which document.
+        what: String,
+        /// Its length.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// No image has the tag, or several images are there and none was chosen.
+    #[error("{}: {}; it holds {}", path.display(), tag_problem(tag.as_deref()), list(found))]
+    Tag {
+        /// The layout or archive.
+        path: PathBuf,
+        /// The tag that was asked for.
+        tag: Option<String>,
+        /// The tags that are there.
+        found: Vec<String>,
+    },
+    /// No image is for this machine.
+    #[error("{}: no image for {wanted}; it holds {}", path.display(), list(found))]
+    Platform {
+        /// The layout or archive.
+        path: PathBuf,
+        /// What was asked for.
+        wanted: String,
+        /// The platforms that are there.
+        found: Vec<String>,
+    },
+    /// The image is of a form that this version doesn't know.
+    #[error("{}: {what} has the unknown media type {media_type:?}", path.display())]
+    MediaType {
+        /// The layout or archive.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// The media type.
+        media_type: String,
+    },
+    /// The manifest and the configuration speak of different numbers of layers.
+    #[error("{}: the manifest has {manifest} layers and the configuration {config}", path.display())]
+    LayerCount {
+        /// The layout or archive.
+        path: PathBuf,
+        /// Layers of the manifest.
+        manifest: usize,
+        /// Layers of the configuration.
+        config: usize,
+    },
+    /// A layer can't be unpacked.
+    #[error("{}: layer {digest} can't be unpacked", path.display())]
+    Unpack {
+        /// The layout or archive.
+        path: PathBuf,
+        /// The layer.
+        digest: String,
+        /// Why.
+        source: UnpackError,
+    },
+    /// The archive itself can't be read.
+    #[error("{} can't be read", path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// Why.
+        source: TarError,
+    },
+}
+
+/// Why a layer can't be unpacked.
+#[derive(Debug, Error)]
+pub enum UnpackError {
+    /// The archive is damaged.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// An entry's path leads out of the image.
+    #[error("the entry {path:?} has a path that leads out of the image")]
+    UnsafePath {
+        /// The path as it is in the archive.
+        path: String,
+    },
+    /// A hard link points to something that isn't in the layer.
+    #[error("the entry {path:?} is a hard link to {target:?}, which isn't in the layer")]
+    HardLink {
+        /// The path as it is in the archive.
+        path: String,
+        /// What it points to.
+        target: String,
+    },
+    /// The layer unpacks to more than a layer may.
+    #[error("it unpacks to more than {limit} {what}")]
+    Limit {
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// An entry can't be made.
+    #[error("cannot {doing} {path:?}")]
+    Entry {
+        /// The verb, for people.
+        doing: &'static str,
+        /// The path in the image.
+        path: String,
+        /// What the system said.
+        source: io::Error,
     },
 }
 
@@ -63,9 +222,44 @@ impl ImageError {
             Self::DaemonUnsupported { name } => {
                 format!("save it once: docker save {name} -o image.tar, and use image=\"docker-archive:image.tar\"")
             }
-            Self::ArchiveUnsupported { .. } => "unpack it, and use dir:PATH".to_owned(),
-            Self::WrongKind { .. } | Self::File(_) | Self::Index(_) => return None,
+            Self::MissingBlob { .. }
+            | Self::DigestMismatch { .. }
+            | Self::SizeMismatch { .. }
+            | Self::LayerCount { .. }
+            | Self::Archive { .. }
+            | Self::Json { .. } => "make the image again: it is damaged or only partly there".to_owned(),
+            Self::Tag { path, found, .. } => match found.first() {
+                Some(tag) => format!("name one of them after the path: {}:{tag}", path.display()),
+                None => return None,
+            },
+            Self::Platform { wanted, .. } => format!("make or fetch the image for {wanted}"),
+            Self::Unpack {
+                source: UnpackError::Limit { .. },
+                ..
+            } => "if the image is really this large, unpack it and use dir:PATH".to_owned(),
+            Self::WrongKind { .. }
+            | Self::File(_)
+            | Self::Index(_)
+            | Self::BadDigest { .. }
+            | Self::TooLarge { .. }
+            | Self::MediaType { .. }
+            | Self::Unpack { .. } => return None,
         };
         Some(fix)
+    }
+}
+
+fn tag_problem(tag: Option<&str>) -> String {
+    tag.map_or_else(
+        || "several images are there and none is named".to_owned(),
+        |tag| format!("no image is named {tag:?}"),
+    )
+}
+
+fn list(found: &[String]) -> String {
+    if found.is_empty() {
+        "none".to_owned()
+    } else {
+        found.join(", ")
     }
 }

@@ -32,6 +32,18 @@ impl Platform {
             variant: variant.map(str::to_owned),
         }
     }
+
+    /// Whether an image that says it is for `other` runs here.
+    pub(super) fn accepts(&self, other: &Self) -> bool {
+        let Self {
+            os,
+            architecture,
+            variant,
+        } = other;
+        *os == self.os
+            && *architecture == self.architecture
+            && (variant.is_none() || self.variant.is_none() || *variant == self.variant)
+    }
 }
 
 impl fmt::Display for Platform {

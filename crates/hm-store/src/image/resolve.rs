@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::archive::ImageLimits;
 use super::folder::folder_digest;
 use super::host::host_digest;
 use super::{ImageError, ImageRef, Platform};
@@ -43,7 +44,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`ImageError`]; [`ImageError::fix`] tells what to do.
-    pub fn resolve_image(&self, reference: &ImageRef, _platform: &Platform) -> Result<ResolvedImage, ImageError> {
+    pub fn resolve_image(&self, reference: &ImageRef, platform: &Platform) -> Result<ResolvedImage, ImageError> {
         match reference {
             ImageRef::Host => Ok(ResolvedImage {
                 digest: host_digest(Path::new("/"))?,
@@ -62,9 +63,7 @@ impl Store {
                 })
             }
             ImageRef::Oci(_) | ImageRef::OciArchive(_) | ImageRef::DockerArchive(_) => {
-                Err(ImageError::ArchiveUnsupported {
-                    reference: reference.to_string(),
-                })
+                self.resolve_archive(reference, platform, &ImageLimits::default())
             }
             ImageRef::DockerDaemon(name) => Err(ImageError::DaemonUnsupported { name: name.clone() }),
             ImageRef::Registry(name) => Err(ImageError::RegistryUnsupported {
@@ -75,7 +74,7 @@ impl Store {
 }
 
 /// The path without links and relative parts.
-fn find(path: &Path) -> Result<PathBuf, ImageError> {
+pub(super) fn find(path: &Path) -> Result<PathBuf, ImageError> {
     fs::canonicalize(path).map_err(|source| {
         if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
             ImageError::NotFound {

@@ -15,12 +15,13 @@ use uuid::Uuid;
 use super::CaptureError;
 use super::manifest::{Entry, EntryKind, Manifest};
 use super::manifest_file;
-use super::read::{Earlier, Reader, times, timespec};
+use super::read::{Earlier, Reader};
 use super::shelf::{Held, Shelf};
 use super::walk::{self, Found, WalkRequest};
 use crate::error::FileError;
 use crate::files::remove_tree;
 use crate::ids::TreeId;
+use crate::nanoseconds::{times, timespec};
 use crate::store::Store;
 use crate::work_queue::file_threads;
 

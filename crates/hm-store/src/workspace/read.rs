@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec};
 use rustix::io::Errno;
 
 use super::CaptureError;
 use super::manifest::{Entry, EntryKind, FileHash};
-use super::walk::{FoundOther, as_path, mtime_ns};
+use super::walk::{FoundOther, as_path};
+use crate::nanoseconds::{mtime_ns, times, timespec};
 
 /// How often a file that changes while it is read is read again.
 const ATTEMPTS: usize = 8;
@@ -158,7 +159,7 @@ impl Reader<'_> {
         }
 
         let copy = match self.destination {
-            Some(destination) => Some(create(destination, path)?),
+            Some(destination) => Some(create(destination, path, mode_of(&before))?),
             None => None,
         };
         let read = self.read_content(path, &source, &before, copy.as_ref(), buffer)?;
@@ -314,15 +315,21 @@ fn write_all(copy: &OwnedFd, mut offset: u64, mut bytes: &[u8]) -> Result<(), Er
     Ok(())
 }
 
-fn create(destination: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, CaptureError> {
+fn create(destination: BorrowedFd<'_>, path: &[u8], mode: Mode) -> Result<OwnedFd, CaptureError> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(destination, path, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|source| CaptureError::copy("create", path, source))
+    rustix::fs::openat(destination, path, flags, mode).map_err(|source| CaptureError::copy("create", path, source))
 }
 
 fn finish(copy: &OwnedFd, stat: &Stat) -> Result<(), Errno> {
-    rustix::fs::fchmod(copy, Mode::from_raw_mode(stat.st_mode & 0o1777))?;
+    // A look is cheaper than a change, and mostly the umask took nothing away.
+    if rustix::fs::fstat(copy)?.st_mode & 0o7777 != mode_of(stat).as_raw_mode() {
+        rustix::fs::fchmod(copy, mode_of(stat))?;
+    }
     rustix::fs::futimens(copy, &times(mtime(stat)))
+}
+
+fn mode_of(stat: &Stat) -> Mode {
+    Mode::from_raw_mode(stat.st_mode & 0o1777)
 }
 
 fn set_times(folder: BorrowedFd<'_>, path: &[u8], stat: &Stat) -> Result<(), Errno> {
@@ -331,24 +338,6 @@ fn set_times(folder: BorrowedFd<'_>, path: &[u8], stat: &Stat) -> Result<(), Err
 
 fn mtime(stat: &Stat) -> Timespec {
     timespec(mtime_ns(stat))
-}
-
-/// Nanoseconds since the epoch as the kernel wants them.
-pub(super) fn timespec(ns: i128) -> Timespec {
-    let seconds = ns.div_euclid(1_000_000_000);
-    let rest = ns.rem_euclid(1_000_000_000);
-    Timespec {
-        tv_sec: i64::try_from(seconds).unwrap_or(if seconds < 0 { i64::MIN } else { i64::MAX }),
-        tv_nsec: i64::try_from(rest).expect("a remainder below 10^9"),
-    }
-}
-
-/// Both times of a copy: the time of access is of no use.
-pub(super) fn times(mtime: Timespec) -> Timestamps {
-    Timestamps {
-        last_access: mtime,
-        last_modification: mtime,
-    }
 }
 
 fn size_of(stat: &Stat) -> u64 {

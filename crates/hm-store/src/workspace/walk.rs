@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::CaptureError;
 use super::ignore_rules::{IgnoreRules, RuleFiles};
+use crate::nanoseconds::mtime_ns;
 use crate::work_queue::WorkQueue;
 
 /// What to walk.
@@ -216,9 +217,4 @@ fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
 /// Bytes as a path.
 pub(super) fn as_path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
-}
-
-/// Time of last modification in nanoseconds since the epoch.
-pub(super) fn mtime_ns(stat: &rustix::fs::Stat) -> i128 {
-    i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec)
 }

@@ -1,0 +1,317 @@
+//! Which image of a layout or archive is meant, with its documents read and checked.
+
+use super::blobs::Blobs;
+use super::digest::{self, sha256};
+use super::documents::{CONTAINERD_NAME, Configuration, Descriptor, DockerImage, Node, REF_NAME};
+use super::{ImageError, Platform};
+use crate::error::FileError;
+use crate::ids::ImageDigest;
+
+/// Greatest length of a JSON document in bytes.
+const MAX_DOCUMENT: u64 = 16 << 20;
+/// Greatest number of indexes in indexes.
+const MAX_DEPTH: usize = 8;
+
+/// One image, ready to be unpacked.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) digest: ImageDigest,
+    pub(super) configuration: Configuration,
+    /// The bottom first.
+    pub(super) layers: Vec<LayerSource>,
+}
+
+/// Where a layer's bytes are.
+#[derive(Debug)]
+pub(super) struct LayerSource {
+    /// Name of the file.
+    pub(super) name: String,
+    /// Digest and length of the file, where the image tells them.
+    pub(super) stored: Option<(ImageDigest, u64)>,
+    /// Digest of the uncompressed archive.
+    pub(super) diff: ImageDigest,
+}
+
+/// Chooses in an OCI layout.
+pub(super) fn in_layout(blobs: &Blobs, tag: Option<&str>, platform: &Platform) -> Result<Chosen, ImageError> {
+    let Some(index) = read(blobs, "index.json", "index.json", None)? else {
+        let path = blobs.path().to_owned();
+        return Err(ImageError::WrongKind {
+            path,
+            expected: "an OCI image layout (it has no index.json)",
+        });
+    };
+    let index: Node = parse(blobs, "index.json", &index)?;
+    let top: Vec<Descriptor> = index
+        .manifests
+        .unwrap_or_default()
+        .into_iter()
+        .filter(Descriptor::is_image)
+        .collect();
+    let mut chosen = by_tag(blobs, &top, tag, platform)?;
+    for _ in 0..MAX_DEPTH {
+        let bytes = blob(blobs, &chosen, "manifest")?;
+        let node: Node = parse(blobs, &chosen.digest, &bytes)?;
+        match node {
+            Node {
+                manifests: Some(manifests),
+                ..
+            } => chosen = by_platform(blobs, &manifests, platform)?,
+            Node {
+                config: Some(config),
+                layers: Some(layers),
+                ..
+            } => {
+                let digest = digest_of(blobs, &chosen.digest)?;
+                return image(blobs, digest, &config, &layers, platform);
+            }
+            Node { .. } => break,
+        }
+    }
+    Err(ImageError::MediaType {
+        path: blobs.path().to_owned(),
+        what: "the manifest",
+        media_type: chosen.media_type,
+    })
+}
+
+/// Chooses in an archive of `docker save`.
+pub(super) fn in_docker_archive(blobs: &Blobs, tag: Option<&str>, platform: &Platform) -> Result<Chosen, ImageError> {
+    let path = || blobs.path().to_owned();
+    let Some(manifest) = read(blobs, "manifest.json", "manifest.json", None)? else {
+        let expected = "an archive of docker save (it has no manifest.json)";
+        return Err(ImageError::WrongKind { path: path(), expected });
+    };
+    let images: Vec<DockerImage> = parse(blobs, "manifest.json", &manifest)?;
+    let names = |image: &DockerImage| image.repo_tags.clone().unwrap_or_default();
+    let fits = |image: &&DockerImage| tag.is_none_or(|tag| names(image).iter().any(|name| is_named(name, tag)));
+    let mut fitting = images.iter().filter(fits);
+    let (Some(DockerImage { config, layers, .. }), None) = (fitting.next(), fitting.next()) else {
+        let found = images.iter().flat_map(names).collect();
+        return Err(ImageError::Tag {
+            path: path(),
+            tag: tag.map(str::to_owned),
+            found,
+        });
+    };
+
+    let missing = |what, name: &str| ImageError::MissingBlob {
+        path: path(),
+        what,
+        digest: name.to_owned(),
+    };
+    let bytes = read(blobs, config, config, None)?.ok_or_else(|| missing("configuration", config))?;
+    let digest = sha256(&bytes);
+    let stem = config.rsplit('/').next().unwrap_or(config).trim_end_matches(".json");
+    if stem.len() == 64 && stem != digest.to_hex() {
+        let (expected, found) = (format!("sha256:{stem}"), digest.to_string());
+        return Err(ImageError::DigestMismatch {
+            path: path(),
+            what: "configuration",
+            expected,
+            found,
+        });
+    }
+    let configuration: Configuration = parse(blobs, config, &bytes)?;
+    check_platform(blobs, &configuration, platform)?;
+    let diffs = diff_ids(blobs, &configuration, layers.len())?;
+    let layers = layers.iter().zip(diffs).map(|(name, diff)| LayerSource {
+        name: name.clone(),
+        stored: None,
+        diff,
+    });
+    Ok(Chosen {
+        digest,
+        layers: layers.collect(),
+        configuration,
+    })
+}
+
+fn image(
+    blobs: &Blobs,
+    digest: ImageDigest,
+    config: &Descriptor,
+    layers: &[Descriptor],
+    platform: &Platform,
+) -> Result<Chosen, ImageError> {
+    let configuration: Configuration = parse(blobs, &config.digest, &blob(blobs, config, "configuration")?)?;
+    check_platform(blobs, &configuration, platform)?;
+    let diffs = diff_ids(blobs, &configuration, layers.len())?;
+    let mut sources = Vec::new();
+    for (layer, diff) in layers.iter().zip(diffs) {
+        let media_type = &layer.media_type;
+        if !media_type.contains(".tar") || media_type.ends_with("+encrypted") {
+            let (path, media_type) = (blobs.path().to_owned(), media_type.clone());
+            return Err(ImageError::MediaType {
+                path,
+                what: "a layer",
+                media_type,
+            });
+        }
+        let stored = digest_of(blobs, &layer.digest)?;
+        sources.push(LayerSource {
+            name: blob_name(&stored),
+            stored: Some((stored, layer.size)),
+            diff,
+        });
+    }
+    Ok(Chosen {
+        digest,
+        configuration,
+        layers: sources,
+    })
+}
+
+fn by_tag(blobs: &Blobs, top: &[Descriptor], tag: Option<&str>, platform: &Platform) -> Result<Descriptor, ImageError> {
+    let named = |image: &Descriptor, tag: &str| {
+        [REF_NAME, CONTAINERD_NAME]
+            .iter()
+            .any(|key| image.annotation(key).is_some_and(|name| is_named(name, tag)))
+    };
+    let fitting: Vec<&Descriptor> = top
+        .iter()
+        .filter(|image| tag.is_none_or(|tag| named(image, tag)))
+        .collect();
+    let different = fitting.iter().any(|image| image.digest != fitting[0].digest);
+    match fitting.first() {
+        Some(image) if !different => Ok((*image).clone()),
+        Some(_) if fitting.iter().all(|image| image.platform().is_some()) => {
+            let images: Vec<Descriptor> = fitting.into_iter().cloned().collect();
+            by_platform(blobs, &images, platform)
+        }
+        _ => {
+            let name = |image: &Descriptor| image.annotation(REF_NAME).unwrap_or(&image.digest).to_owned();
+            let (path, tag) = (blobs.path().to_owned(), tag.map(str::to_owned));
+            Err(ImageError::Tag {
+                path,
+                tag,
+                found: top.iter().map(name).collect(),
+            })
+        }
+    }
+}
+
+fn by_platform(blobs: &Blobs, images: &[Descriptor], platform: &Platform) -> Result<Descriptor, ImageError> {
+    let images: Vec<&Descriptor> = images.iter().filter(|image| image.is_image()).collect();
+    let exact = |image: &&&Descriptor| image.platform().as_ref() == Some(platform);
+    let fits = |image: &&&Descriptor| image.platform().is_none_or(|other| platform.accepts(&other));
+    let found = images.iter().find(exact).or_else(|| images.iter().find(fits));
+    found.map(|image| (*image).clone()).ok_or_else(|| ImageError::Platform {
+        path: blobs.path().to_owned(),
+        wanted: platform.to_string(),
+        found: images
+            .iter()
+            .filter_map(|image| image.platform())
+            .map(|platform| platform.to_string())
+            .collect(),
+    })
+}
+
+fn check_platform(blobs: &Blobs, configuration: &Configuration, platform: &Platform) -> Result<(), ImageError> {
+    match configuration.platform() {
+        Some(other) if !platform.accepts(&other) => Err(ImageError::Platform {
+            path: blobs.path().to_owned(),
+            wanted: platform.to_string(),
+            found: vec![other.to_string()],
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn diff_ids(blobs: &Blobs, configuration: &Configuration, layers: usize) -> Result<Vec<ImageDigest>, ImageError> {
+    let texts = configuration.rootfs.diff_ids.clone().unwrap_or_default();
+    if texts.len() != layers {
+        return Err(ImageError::LayerCount {
+            path: blobs.path().to_owned(),
+            manifest: layers,
+            config: texts.len(),
+        });
+    }
+    texts.iter().map(|text| digest_of(blobs, text)).collect()
+}
+
+/// Whether a name is the one that was asked for; Docker leaves its registry and `latest` out.
+fn is_named(name: &str, wanted: &str) -> bool {
+    let short = |name: &str| {
+        let name = name.strip_prefix("docker.io/").unwrap_or(name);
+        let name = name.strip_prefix("library/").unwrap_or(name);
+        name.strip_suffix(":latest").unwrap_or(name).to_owned()
+    };
+    name == wanted || short(name) == short(wanted)
+}
+
+fn digest_of(blobs: &Blobs, text: &str) -> Result<ImageDigest, ImageError> {
+    let bad = || ImageError::BadDigest {
+        path: blobs.path().to_owned(),
+        digest: text.to_owned(),
+    };
+    digest::parse(text).ok_or_else(bad)
+}
+
+fn blob_name(digest: &ImageDigest) -> String {
+    format!("blobs/sha256/{}", digest.to_hex())
+}
+
+/// A document, checked against its descriptor.
+fn blob(blobs: &Blobs, descriptor: &Descriptor, what: &'static str) -> Result<Vec<u8>, ImageError> {
+    let expected = digest_of(blobs, &descriptor.digest)?;
+    let (path, digest) = (|| blobs.path().to_owned(), || descriptor.digest.clone());
+    let bytes =
+        read(blobs, &blob_name(&expected), what, Some(descriptor.size))?.ok_or_else(|| ImageError::MissingBlob {
+            path: path(),
+            what,
+            digest: digest(),
+        })?;
+    let length = bytes.len() as u64;
+    if length != descriptor.size {
+        let expected = descriptor.size;
+        return Err(ImageError::SizeMismatch {
+            path: path(),
+            what,
+            digest: digest(),
+            expected,
+            found: length,
+        });
+    }
+    let found = sha256(&bytes);
+    if found != expected {
+        let (expected, found) = (digest(), found.to_string());
+        return Err(ImageError::DigestMismatch {
+            path: path(),
+            what,
+            expected,
+            found,
+        });
+    }
+    Ok(bytes)
+}
+
+/// A whole file; `None` when it isn't there. Where the length that it should have is known no more than one byte beyond
+/// is read.
+fn read(blobs: &Blobs, name: &str, what: &str, expected: Option<u64>) -> Result<Option<Vec<u8>>, ImageError> {
+    let Some((reader, size)) = blobs.open(name)? else {
+        return Ok(None);
+    };
+    let wanted = expected.unwrap_or(0).max(size);
+    if wanted > MAX_DOCUMENT {
+        let (path, what) = (blobs.path().to_owned(), what.to_owned());
+        return Err(ImageError::TooLarge {
+            path,
+            what,
+            size: wanted,
+            limit: MAX_DOCUMENT,
+        });
+    }
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::Read::take(reader, MAX_DOCUMENT), &mut bytes)
+        .map_err(FileError::at("read", blobs.path().join(name)))?;
+    Ok(Some(bytes))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(blobs: &Blobs, what: &str, bytes: &[u8]) -> Result<T, ImageError> {
+    serde_json::from_slice(bytes).map_err(|source| ImageError::Json {
+        path: blobs.path().to_owned(),
+        what: what.to_owned(),
+        source,
+    })
+}

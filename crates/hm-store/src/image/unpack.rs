@@ -1,0 +1,466 @@
+//! Unpacks the tar archive of a layer into a folder that overlayfs can stack.
+//!
+//! Every path is opened below the layer's root as if that were `/` (`openat2(2)` with `RESOLVE_IN_ROOT`), so neither
+//! `..`, nor an absolute path, nor a symbolic link made earlier leads out. Whiteouts (OCI image specification, "Image
+//! Layer Filesystem Changeset") become overlay whiteouts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
+use rustix::io::Errno;
+
+use super::error::UnpackError;
+use super::layer_root::{LayerRoot, Place, shown};
+use super::tar_stream::{TarEntry, TarError, TarKind, TarStream};
+use crate::files::XattrNamespace;
+use crate::nanoseconds::{times, timespec};
+
+const WHITEOUT: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Names of aufs's own files, of no use elsewhere.
+const AUFS: &[u8] = b".wh..wh.";
+const CHUNK: usize = 256 * 1024;
+
+/// How layers are unpacked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UnpackSettings {
+    /// Names of overlay marks.
+    pub(super) xattrs: XattrNamespace,
+    /// Owners, devices and capabilities can be set.
+    pub(super) as_root: bool,
+    /// Greatest number of entries.
+    pub(super) max_entries: u64,
+}
+
+/// Unpacks all entries below `target`, an empty folder. Folders that the archive needs and doesn't have get mode and
+/// owner of the same folder in `lower` (the uppermost first).
+pub(super) fn unpack<R: Read>(
+    reader: R,
+    target: &Path,
+    lower: &[&Path],
+    settings: &UnpackSettings,
+) -> Result<R, UnpackError> {
+    let mut unpacking = Unpacking {
+        settings,
+        root: LayerRoot::open(target, lower)?,
+        tar: TarStream::new(reader),
+        folders: BTreeMap::new(),
+        opaque: BTreeSet::new(),
+        whiteouts: BTreeSet::new(),
+        buffer: vec![0; CHUNK],
+    };
+    unpacking.all()?;
+    Ok(unpacking.tar.into_inner())
+}
+
+/// What a folder gets when all is in it.
+#[derive(Clone, Default)]
+struct FolderEnd {
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    mtime_ns: Option<i128>,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+struct Unpacking<'a, R> {
+    settings: &'a UnpackSettings,
+    root: LayerRoot,
+    tar: TarStream<R>,
+    /// By path below the root.
+    folders: BTreeMap<Vec<u8>, FolderEnd>,
+    opaque: BTreeSet<Vec<u8>>,
+    whiteouts: BTreeSet<Vec<u8>>,
+    buffer: Vec<u8>,
+}
+
+impl<R: Read> Unpacking<'_, R> {
+    fn all(&mut self) -> Result<(), UnpackError> {
+        self.implied_folder(&[]);
+        let mut entries = 0;
+        while let Some(entry) = self.tar.next()? {
+            entries += 1;
+            if entries > self.settings.max_entries {
+                return Err(UnpackError::Limit {
+                    what: "entries",
+                    limit: self.settings.max_entries,
+                });
+            }
+            self.one(&entry)?;
+        }
+        self.write_whiteouts()?;
+        self.mark_opaque()?;
+        self.finish_folders()
+    }
+
+    fn one(&mut self, entry: &TarEntry) -> Result<(), UnpackError> {
+        let path = below_root(&entry.path)?;
+        let Some((name, parents)) = path.split_last() else {
+            if entry.kind == TarKind::Dir {
+                self.folders.insert(Vec::new(), folder_end(entry)?);
+            }
+            return Ok(());
+        };
+        if parents.iter().any(|parent| parent.starts_with(AUFS)) {
+            return Ok(());
+        }
+        if *name == OPAQUE {
+            self.folder(parents)?;
+            self.opaque.insert(parents.join(&b'/'));
+            return Ok(());
+        }
+        if let Some(hidden) = name.strip_prefix(WHITEOUT) {
+            if name.starts_with(AUFS) {
+                return Ok(());
+            }
+            if hidden.is_empty() || hidden == b"." || hidden == b".." {
+                return Err(UnpackError::UnsafePath {
+                    path: shown(&entry.path),
+                });
+            }
+            self.folder(parents)?;
+            self.whiteouts.insert([parents, &[hidden]].concat().join(&b'/'));
+            return Ok(());
+        }
+        let folder = self.folder(parents)?;
+        let place = Place {
+            folder,
+            name: name.to_vec(),
+            path: path.join(&b'/'),
+        };
+        self.make(entry, &place)
+    }
+
+    fn make(&mut self, entry: &TarEntry, place: &Place) -> Result<(), UnpackError> {
+        match entry.kind {
+            TarKind::Dir => self.make_folder(entry, place),
+            TarKind::File => self.make_file(entry, place),
+            TarKind::Symlink => self.make_link(entry, place),
+            TarKind::HardLink => self.make_hard_link(entry, place),
+            TarKind::CharDevice => self.make_node(entry, place, FileType::CharacterDevice),
+            TarKind::BlockDevice => self.make_node(entry, place, FileType::BlockDevice),
+            TarKind::Fifo => self.make_node(entry, place, FileType::Fifo),
+            TarKind::Other => Ok(()),
+        }
+    }
+
+    fn make_folder(&mut self, entry: &TarEntry, place: &Place) -> Result<(), UnpackError> {
+        let made = rustix::fs::mkdirat(&place.folder, place.name.as_slice(), Mode::RWXU);
+        match made {
+            Err(Errno::EXIST) if place.kind()? == Some(FileType::Directory) => {}
+            Err(Errno::EXIST) => {
+                self.clear(place)?;
+                rustix::fs::mkdirat(&place.folder, place.name.as_slice(), Mode::RWXU)
+                    .map_err(|source| place.error("make the folder", source))?;
+            }
+            other => other.map_err(|source| place.error("make the folder", source))?,
+        }
+        let end = folder_end(entry)?;
+        self.folders.insert(place.path.clone(), end);
+        Ok(())
+    }
+
+    fn make_file(&mut self, entry: &TarEntry, place: &Place) -> Result<(), UnpackError> {
+        let failed = |source: Errno| place.error("write", source);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let create = || rustix::fs::openat(&place.folder, place.name.as_slice(), flags, Mode::RUSR | Mode::WUSR);
+        let file = self.placing(place, create)?;
+        let end = self.write_data(entry, place, &file)?;
+        if end < entry.size {
+            rustix::fs::ftruncate(&file, entry.size).map_err(failed)?;
+        }
+        // In this order: a change of the owner takes set-uid bits and capabilities away.
+        if self.settings.as_root {
+            let (uid, gid) = owner(entry)?;
+            rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(failed)?;
+        }
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode)).map_err(failed)?;
+        self.set_xattrs(&file, &entry.xattrs).map_err(failed)?;
+        rustix::fs::futimens(&file, &times(timespec(entry.mtime_ns))).map_err(failed)
+    }
+
+    /// Copies the entry's data to where it belongs in the file; gives the end of the last piece.
+    fn write_data(&mut self, entry: &TarEntry, place: &Place, file: &OwnedFd) -> Result<u64, UnpackError> {
+        let mut end = 0;
+        for (offset, length) in &entry.pieces {
+            if *length == 0 {
+                continue;
+            }
+            let mut at = *offset;
+            end = offset + length;
+            while at < end {
+                let want = usize::try_from(end - at).map_or(CHUNK, |left| left.min(CHUNK));
+                let got = self.tar.read_data(&mut self.buffer[..want])?;
+                let mut bytes = &self.buffer[..got];
+                while !bytes.is_empty() {
+                    match rustix::io::pwrite(file, bytes, at) {
+                        Ok(written) => {
+                            bytes = &bytes[written..];
+                            at += written as u64;
+                        }
+                        Err(Errno::INTR) => {}
+                        Err(source) => return Err(place.error("write", source)),
+                    }
+                }
+            }
+        }
+        Ok(end)
+    }
+
+    fn make_link(&mut self, entry: &TarEntry, place: &Place) -> Result<(), UnpackError> {
+        let target = entry.link.as_slice();
+        self.placing(place, || {
+            rustix::fs::symlinkat(target, &place.folder, place.name.as_slice())
+        })?;
+        self.set_owner(entry, place)?;
+        set_times(entry, place)
+    }
+
+    fn make_hard_link(&mut self, entry: &TarEntry, place: &Place) -> Result<(), UnpackError> {
+        let missing = || UnpackError::HardLink {
+            path: shown(&entry.path),
+            target: shown(&entry.link),
+        };
+        let target = below_root(&entry.link)?;
+        let (name, parents) = target.split_last().ok_or_else(missing)?;
+        let folder = self.root.open_folder(&parents.join(&b'/')).map_err(|_| missing())?;
+        if target.join(&b'/') == place.path {
+            return Ok(());
+        }
+        let link = || rustix::fs::linkat(&folder, *name, &place.folder, place.name.as_slice(), AtFlags::empty());
+        match rustix::fs::statat(&folder, *name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => self.placing(place, link),
+            Err(_) => Err(missing()),
+        }
+    }
+
+    fn make_node(&mut self, entry: &TarEntry, place: &Place, kind: FileType) -> Result<(), UnpackError> {
+        if kind != FileType::Fifo && !self.settings.as_root {
+            return Ok(());
+        }
+        let (major, minor) = entry.device;
+        let device = rustix::fs::makedev(major, minor);
+        let mode = Mode::from_raw_mode(entry.mode);
+        self.placing(place, || {
+            rustix::fs::mknodat(&place.folder, place.name.as_slice(), kind, mode, device)
+        })?;
+        self.set_owner(entry, place)?;
+        // Not a link: it was made just above, and nobody else works in this folder.
+        rustix::fs::chmodat(&place.folder, place.name.as_slice(), mode, AtFlags::empty())
+            .map_err(|source| place.error("set the mode of", source))?;
+        set_times(entry, place)
+    }
+
+    /// Makes something; what is in its place goes first.
+    fn placing<T>(&mut self, place: &Place, mut make: impl FnMut() -> Result<T, Errno>) -> Result<T, UnpackError> {
+        match make() {
+            Err(Errno::EXIST) => {
+                self.clear(place)?;
+                make().map_err(|source| place.error("make", source))
+            }
+            other => other.map_err(|source| place.error("make", source)),
+        }
+    }
+
+    fn clear(&mut self, place: &Place) -> Result<(), UnpackError> {
+        place.remove()?;
+        self.folders
+            .retain(|path, _| path != &place.path && !is_below(path, &place.path));
+        self.opaque
+            .retain(|path| path != &place.path && !is_below(path, &place.path));
+        self.whiteouts.retain(|path| !is_below(path, &place.path));
+        Ok(())
+    }
+
+    fn set_owner(&self, entry: &TarEntry, place: &Place) -> Result<(), UnpackError> {
+        if !self.settings.as_root {
+            return Ok(());
+        }
+        let (uid, gid) = owner(entry)?;
+        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        rustix::fs::chownat(
+            &place.folder,
+            place.name.as_slice(),
+            uid,
+            gid,
+            AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .map_err(|source| place.error("set the owner of", source))
+    }
+
+    /// Sets what belongs to the file: capabilities, access lists, users' attributes. Marks of overlayfs are never
+    /// taken from an archive: they would change what the stack shows. A file system without attributes has none.
+    fn set_xattrs(&self, file: impl AsFd, xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Errno> {
+        for (name, value) in xattrs {
+            let for_all = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
+            let for_root = name == b"security.capability" || name.starts_with(b"system.posix_acl_");
+            if for_all || (for_root && self.settings.as_root) {
+                match rustix::fs::fsetxattr(&file, name.as_slice(), value, XattrFlags::empty()) {
+                    Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a folder of the layer, making what of it isn't there.
+    fn folder(&mut self, parts: &[&[u8]]) -> Result<OwnedFd, UnpackError> {
+        let path = parts.join(&b'/');
+        let failed = |source: Errno| UnpackError::Entry {
+            doing: "open the folder",
+            path: shown(&path),
+            source: source.into(),
+        };
+        match self.root.open_folder(&path) {
+            Err(Errno::NOENT) => {}
+            other => return other.map_err(failed),
+        }
+        for end in 1..=parts.len() {
+            let prefix = &parts[..end];
+            let (name, above) = prefix.split_last().ok_or(Errno::INVAL).map_err(failed)?;
+            let above = self.root.open_folder(&above.join(&b'/')).map_err(failed)?;
+            match rustix::fs::mkdirat(&above, *name, Mode::RWXU) {
+                Ok(()) => self.implied_folder(prefix),
+                Err(Errno::EXIST) => {}
+                Err(source) => return Err(failed(source)),
+            }
+        }
+        self.root.open_folder(&path).map_err(failed)
+    }
+
+    fn implied_folder(&mut self, parts: &[&[u8]]) {
+        let path = parts.join(&b'/');
+        let end = match self.root.lower_folder(&path) {
+            Some(stat) => FolderEnd {
+                mode: stat.st_mode & 0o7777,
+                uid: stat.st_uid,
+                gid: stat.st_gid,
+                mtime_ns: Some(crate::nanoseconds::mtime_ns(&stat)),
+                xattrs: Vec::new(),
+            },
+            None => FolderEnd {
+                mode: 0o755,
+                ..FolderEnd::default()
+            },
+        };
+        self.folders.insert(path, end);
+    }
+
+    /// A whiteout hides what is below this layer. What the layer itself has in its place stays; a folder then hides
+    /// the one below.
+    fn write_whiteouts(&mut self) -> Result<(), UnpackError> {
+        for path in std::mem::take(&mut self.whiteouts) {
+            let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+            let Some((name, parents)) = parts.split_last() else {
+                continue;
+            };
+            let place = Place {
+                folder: self.folder(parents)?,
+                name: name.to_vec(),
+                path: path.clone(),
+            };
+            match place.kind()? {
+                Some(FileType::Directory) => {
+                    self.opaque.insert(path);
+                }
+                Some(_) => {}
+                None => {
+                    let (kind, mode) = (FileType::CharacterDevice, Mode::empty());
+                    rustix::fs::mknodat(&place.folder, place.name.as_slice(), kind, mode, 0)
+                        .map_err(|source| place.error("make the whiteout of", source))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn mark_opaque(&self) -> Result<(), UnpackError> {
+        for path in &self.opaque {
+            let name = self.settings.xattrs.opaque();
+            let set = |folder: OwnedFd| rustix::fs::fsetxattr(folder, name, b"y", XattrFlags::empty());
+            self.root
+                .open_to_change(path)
+                .and_then(set)
+                .map_err(|source| UnpackError::Entry {
+                    doing: "mark as opaque",
+                    path: shown(path),
+                    source: source.into(),
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Deepest first: closing a folder's mode hinders no later one, and its time stays.
+    fn finish_folders(&mut self) -> Result<(), UnpackError> {
+        for (path, end) in self.folders.iter().rev() {
+            let failed = |source: Errno| UnpackError::Entry {
+                doing: "finish the folder",
+                path: shown(path),
+                source: source.into(),
+            };
+            let folder = match self.root.open_to_change(path) {
+                // Something took its place through another path.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+                other => other.map_err(failed)?,
+            };
+            if self.settings.as_root {
+                rustix::fs::fchown(&folder, Some(Uid::from_raw(end.uid)), Some(Gid::from_raw(end.gid)))
+                    .map_err(failed)?;
+            }
+            self.set_xattrs(&folder, &end.xattrs).map_err(failed)?;
+            rustix::fs::fchmod(&folder, Mode::from_raw_mode(end.mode)).map_err(failed)?;
+            if let Some(mtime) = end.mtime_ns {
+                rustix::fs::futimens(&folder, &times(timespec(mtime))).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The path's parts. One slash or more in front means the layer's root; a part `..` leads out, or could.
+fn below_root(path: &[u8]) -> Result<Vec<&[u8]>, UnpackError> {
+    let parts: Vec<&[u8]> = path
+        .split(|byte| *byte == b'/')
+        .filter(|part| !part.is_empty() && *part != b".")
+        .collect();
+    if parts.contains(&b"..".as_slice()) {
+        return Err(UnpackError::UnsafePath { path: shown(path) });
+    }
+    Ok(parts)
+}
+
+fn is_below(path: &[u8], folder: &[u8]) -> bool {
+    path.len() > folder.len() && path.starts_with(folder) && path[folder.len()] == b'/'
+}
+
+fn owner(entry: &TarEntry) -> Result<(u32, u32), UnpackError> {
+    let id = |id: u64, what| {
+        let fits = u32::try_from(id).ok().filter(|id| *id != u32::MAX);
+        fits.ok_or(UnpackError::Tar(TarError::Field {
+            at: entry.data_at,
+            what,
+        }))
+    };
+    Ok((id(entry.uid, "uid")?, id(entry.gid, "gid")?))
+}
+
+fn set_times(entry: &TarEntry, place: &Place) -> Result<(), UnpackError> {
+    let times = times(timespec(entry.mtime_ns));
+    rustix::fs::utimensat(&place.folder, place.name.as_slice(), &times, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|source| place.error("set the times of", source))
+}
+
+fn folder_end(entry: &TarEntry) -> Result<FolderEnd, UnpackError> {
+    let (uid, gid) = owner(entry)?;
+    Ok(FolderEnd {
+        mode: entry.mode,
+        uid,
+        gid,
+        mtime_ns: Some(entry.mtime_ns),
+        xattrs: entry.xattrs.clone(),
+    })
+}
