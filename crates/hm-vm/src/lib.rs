@@ -7,6 +7,7 @@ mod cache_key;
 mod environment;
 mod machine;
 mod memory;
+mod sandbox;
 mod step;
 mod user;
 
@@ -18,6 +19,7 @@ pub use machine::{
     Usage, Vm, VmBackend, VmError,
 };
 pub use memory::{MemoryBackend, MemoryImage};
+pub use sandbox::{SandboxBackend, SandboxSettings};
 pub use step::{
     CacheGuard, HmVm, HmVmError, HmVmSettings, Lookup, LookupAnswer, MemoryCache, ParentState, PendingEntry,
     Reservation, StepBase, StepCache, StepRun, StepSpec, StepState,

@@ -13,4 +13,5 @@ mod node;
 mod shell;
 
 pub use backend::MemoryBackend;
+pub(crate) use delta::conflict_note;
 pub use image::MemoryImage;

@@ -11,8 +11,8 @@ use hm_plugin_protocol::{SnapshotRef, Stream};
 use hm_store::workspace::CaptureRequest;
 use hm_store::{Store, StoreSettings, SystemClock};
 use hm_vm::{
-    BootImage, ExecOutcome, ExecRequest, MachineRequest, MemoryBackend, Network, OutputSink, StopToken, Vm, VmBackend,
-    VmError, Workspace,
+    BootImage, ExecOutcome, ExecRequest, MachineRequest, MemoryBackend, Network, OutputSink, SandboxBackend,
+    SandboxSettings, StopToken, Vm, VmBackend, VmError, Workspace,
 };
 use tempfile::TempDir;
 
@@ -20,16 +20,18 @@ use tempfile::TempDir;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     Memory,
+    Sandbox,
 }
 
 impl Kind {
     pub(crate) fn all() -> Vec<Self> {
-        vec![Self::Memory]
+        vec![Self::Memory, Self::Sandbox]
     }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
+            Self::Sandbox => "sandbox",
         }
     }
 }
@@ -56,6 +58,13 @@ impl Ground {
         fs::create_dir(&tree.root).unwrap();
         let (backend, image): (Arc<dyn VmBackend>, _) = match kind {
             Kind::Memory => (Arc::new(MemoryBackend::new()), "base"),
+            Kind::Sandbox => {
+                let settings = SandboxSettings {
+                    store: store.clone(),
+                    expose: Vec::new(),
+                };
+                (Arc::new(SandboxBackend::new(settings)), "host")
+            }
         };
         let image = backend.resolve_image(image).await.unwrap();
         Self {

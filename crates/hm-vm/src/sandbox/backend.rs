@@ -1,0 +1,217 @@
+//! The backend whose machines are namespaces on this machine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hm_plugin_protocol::SnapshotRef;
+use hm_store::{ContentHash, ImageRef, Platform, SnapshotError, Store};
+
+use super::image::SandboxImage;
+use super::in_use::Use;
+use super::layers::Layers;
+use super::machine::SandboxMachine;
+use super::shared::{Shared, blocking, snapshot_error};
+use super::workspace::Ground;
+use crate::machine::{BootImage, MachineRequest, SharedError, Vm, VmBackend, VmError};
+use crate::user::Identity;
+
+const NAME: &str = "sandbox";
+
+/// What the sandbox is made with.
+#[derive(Clone, Debug)]
+pub struct SandboxSettings {
+    /// Keeps layers, workspaces and images.
+    pub store: Store,
+    /// Folders of this machine that steps on the image `host` see read-only at the same place.
+    pub expose: Vec<PathBuf>,
+}
+
+/// Makes machines of Linux namespaces. The program's `main` has to call
+/// [`hm_sandbox::run_launcher_if_requested`] first. Clones are the same backend.
+#[derive(Clone, Debug)]
+pub struct SandboxBackend {
+    shared: Arc<Shared>,
+}
+
+impl SandboxBackend {
+    /// Costs nothing yet: the launcher is started by the first machine.
+    pub fn new(settings: SandboxSettings) -> Self {
+        let SandboxSettings { store, expose } = settings;
+        Self {
+            shared: Arc::new(Shared::new(store, expose)),
+        }
+    }
+
+    fn machine(&self, parts: Parts, request: &MachineRequest) -> Box<dyn Vm> {
+        let Parts {
+            layers,
+            image_env,
+            identity,
+            uses,
+            notes,
+        } = parts;
+        Box::new(SandboxMachine {
+            shared: Arc::clone(&self.shared),
+            layers,
+            image_env,
+            identity,
+            network: request.network,
+            uses,
+            notes,
+            scratch: None,
+            running: None,
+        })
+    }
+}
+
+/// What a machine is made of.
+struct Parts {
+    layers: Layers,
+    image_env: Vec<(String, String)>,
+    identity: Identity,
+    uses: Vec<Use>,
+    notes: Vec<String>,
+}
+
+#[async_trait]
+impl VmBackend for SandboxBackend {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    async fn resolve_image(&self, image: &str) -> Result<BootImage, VmError> {
+        let failed = |source: SharedError| VmError::Image {
+            image: image.to_owned(),
+            source,
+        };
+        let reference = ImageRef::parse(image).map_err(|error| failed(Arc::new(error)))?;
+        let store = self.shared.store.clone();
+        let resolved = blocking(move || store.resolve_image(&reference, &Platform::of_this_machine())).await?;
+        let resolved = resolved.map_err(|error| failed(Arc::new(error)))?;
+        let sandbox = Arc::new(SandboxImage::new(resolved)?);
+        self.shared.remember(Arc::clone(&sandbox));
+        Ok(BootImage::new(
+            image,
+            sandbox.resolved.digest,
+            sandbox.config(),
+            sandbox,
+        ))
+    }
+
+    async fn create(&self, image: &BootImage, request: &MachineRequest) -> Result<Box<dyn Vm>, VmError> {
+        let Some(sandbox) = image.handle::<SandboxImage>() else {
+            return Err(VmError::ForeignImage {
+                image: image.reference().to_owned(),
+                backend: NAME,
+            });
+        };
+        let shared = &self.shared;
+        let identity = sandbox.identity.clone();
+        let image_env = sandbox.resolved.config.env.clone();
+        let workspace = request.workspace.as_deref();
+        let as_captured = workspace.filter(|_| identity.uid == 0);
+        let mut parts = Parts {
+            layers: shared.image_layers(sandbox, as_captured, request.network)?,
+            image_env,
+            identity,
+            uses: Vec::new(),
+            notes: Vec::new(),
+        };
+        if let (Some(workspace), None) = (workspace, as_captured) {
+            let ground = Ground::Image(sandbox.resolved.digest);
+            let owned = shared
+                .with_workspace(ground, &parts.layers, None, workspace, &parts.identity)
+                .await?;
+            let stack = shared.stack(&owned.snapshot).await?;
+            parts.uses.push(shared.in_use.enter(&owned.snapshot));
+            parts.layers = shared.snapshot_layers(&owned.snapshot, stack, request.network)?;
+        }
+        Ok(self.machine(parts, request))
+    }
+
+    async fn restore(&self, snapshot: &SnapshotRef, request: &MachineRequest) -> Result<Box<dyn Vm>, VmError> {
+        let shared = &self.shared;
+        // Entered before it is looked at, so that it can't be released in between.
+        let mut uses = vec![shared.in_use.enter(snapshot)];
+        let mut notes = Vec::new();
+        let stack = shared.stack(snapshot).await?;
+        let image = shared.image(&stack.image);
+        let identity = image
+            .as_ref()
+            .map_or_else(Identity::root, |image| image.identity.clone());
+        let image_env = image.map(|image| image.resolved.config.env.clone()).unwrap_or_default();
+        let tree = stack.tree;
+        let mut layers = shared.snapshot_layers(snapshot, stack, request.network)?;
+        let newer = request
+            .workspace
+            .as_deref()
+            .filter(|workspace| tree != Some(workspace.tree));
+        if let Some(workspace) = newer {
+            let ground = Ground::Snapshot(snapshot.clone());
+            let delta = shared
+                .with_workspace(ground, &layers, tree, workspace, &identity)
+                .await?;
+            uses.push(shared.in_use.enter(&delta.snapshot));
+            let stack = shared.stack(&delta.snapshot).await?;
+            layers = shared.snapshot_layers(&delta.snapshot, stack, request.network)?;
+            notes = delta.notes;
+        }
+        let parts = Parts {
+            layers,
+            image_env,
+            identity,
+            uses,
+            notes,
+        };
+        Ok(self.machine(parts, request))
+    }
+
+    async fn content_hash(&self, snapshot: &SnapshotRef) -> Result<ContentHash, VmError> {
+        let (shared, snapshot) = (Arc::clone(&self.shared), snapshot.clone());
+        let hash = blocking(move || shared.store.snapshots().content_hash(&snapshot)).await?;
+        hash.map_err(snapshot_error)
+    }
+
+    async fn release(&self, snapshot: &SnapshotRef) -> Result<(), VmError> {
+        let shared = Arc::clone(&self.shared);
+        let machines = shared.in_use.count(snapshot);
+        if machines > 0 {
+            return Err(VmError::InUse {
+                snapshot: snapshot.clone(),
+                machines,
+            });
+        }
+        let mut released = shared.deltas.take_on(snapshot);
+        released.push(snapshot.clone());
+        let done = blocking(move || {
+            released
+                .iter()
+                .try_for_each(|gone| shared.store.snapshots().release(gone))
+        });
+        done.await?.map_err(snapshot_error)
+    }
+
+    async fn exists(&self, snapshot: &SnapshotRef) -> bool {
+        self.shared.store.snapshots().exists(snapshot).unwrap_or(false)
+    }
+
+    async fn close(&self) -> Result<(), VmError> {
+        let shared = Arc::clone(&self.shared);
+        let closed = match shared.started_launcher() {
+            Some(launcher) => launcher.close().await,
+            None => Ok(()),
+        };
+        shared.settle().await;
+        let deltas = shared.deltas.take_all();
+        let store = shared.store.clone();
+        let released: Result<(), SnapshotError> =
+            blocking(move || deltas.iter().try_for_each(|delta| store.snapshots().release(delta))).await?;
+        closed.map_err(|error| VmError::Close {
+            source: Arc::new(error),
+        })?;
+        released.map_err(|error| VmError::Close {
+            source: Arc::new(error),
+        })
+    }
+}

@@ -1,0 +1,177 @@
+//! One machine in the sandbox.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hm_plugin_protocol::{SnapshotRef, Stream};
+use hm_sandbox::{Network as SandboxNetwork, Running, SpawnRequest};
+use hm_store::{NewSnapshot, Scratch, SnapshotBase, SnapshotKind};
+
+use super::exec::{Attendance, end_error};
+use super::in_use::Use;
+use super::layers::Layers;
+use super::output;
+use super::shared::{Shared, blocking, snapshot_error};
+use crate::environment;
+use crate::machine::{ExecOutcome, ExecRequest, Network, SharedError, Vm, VmError};
+use crate::user::Identity;
+
+/// Working folder where a command names none.
+const WORKDIR: &str = "/workspace";
+/// What the machine calls itself.
+const HOSTNAME: &str = "hm";
+/// 128 + SIGTERM.
+const TERMINATED: i32 = 143;
+
+#[derive(Debug)]
+pub(super) struct SandboxMachine {
+    pub(super) shared: Arc<Shared>,
+    pub(super) layers: Layers,
+    pub(super) image_env: Vec<(String, String)>,
+    pub(super) identity: Identity,
+    pub(super) network: Network,
+    /// Snapshots that it stands on.
+    pub(super) uses: Vec<Use>,
+    pub(super) notes: Vec<String>,
+    /// What it writes; made when something runs, and after a snapshot again.
+    pub(super) scratch: Option<Scratch>,
+    /// A command whose `exec` was dropped: it is dying, and its machine is still mounted.
+    pub(super) running: Option<Running>,
+}
+
+impl SandboxMachine {
+    async fn start(
+        &mut self,
+        request: &ExecRequest,
+        streams: (std::os::fd::OwnedFd, std::os::fd::OwnedFd),
+    ) -> Result<Running, VmError> {
+        self.await_dropped().await?;
+        let scratch = match self.scratch.take() {
+            Some(scratch) => scratch,
+            None => self.shared.scratch()?,
+        };
+        let rootfs = self.layers.root(self.shared.store.layout().root(), &scratch);
+        self.scratch = Some(scratch);
+        let env = environment::effective(&self.image_env, &self.identity.home, request.env.clone());
+        let pair = |(name, value): (String, String)| (OsString::from(name), OsString::from(value));
+        let spawn = SpawnRequest {
+            rootfs,
+            argv: ["sh", "-c", &request.cmd].map(OsString::from).to_vec(),
+            env: env.into_iter().map(pair).collect(),
+            cwd: PathBuf::from(request.workdir.as_deref().unwrap_or(WORKDIR)),
+            uid: self.identity.uid,
+            gid: self.identity.gid,
+            groups: vec![self.identity.gid],
+            hostname: HOSTNAME.to_owned(),
+            network: match self.network {
+                Network::Host => SandboxNetwork::Host,
+                Network::None => SandboxNetwork::None,
+            },
+            stdout: streams.0,
+            stderr: streams.1,
+            stdin: None,
+            binds: Vec::new(),
+        };
+        self.shared.launcher().await?.spawn(spawn).await.map_err(end_error)
+    }
+
+    /// Sees a command to its end that nobody waits for any more.
+    async fn await_dropped(&mut self) -> Result<(), VmError> {
+        if let Some(running) = &mut self.running {
+            running.kill().await.map_err(end_error)?;
+            // Its end is nobody's business; that it has ended is.
+            drop(running.wait().await);
+            self.running = None;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Vm for SandboxMachine {
+    async fn exec(&mut self, request: ExecRequest) -> Result<ExecOutcome, VmError> {
+        if request.stop.is_stopped() {
+            return Ok(ExecOutcome {
+                exit: TERMINATED,
+                stopped: true,
+                usage: None,
+            });
+        }
+        let no_pipe = |error| VmError::Exec {
+            source: Arc::new(error) as SharedError,
+        };
+        let (out, stdout) = output::pipe(Stream::Stdout).map_err(no_pipe)?;
+        let (err, stderr) = output::pipe(Stream::Stderr).map_err(no_pipe)?;
+        let running = self.start(&request, (stdout, stderr)).await?;
+        let ExecRequest {
+            cmd: _,
+            env,
+            workdir: _,
+            stop,
+            grace,
+            sink,
+        } = request;
+        let running = self.running.insert(running);
+        let attendance = Attendance {
+            running,
+            out,
+            err,
+            sink: &*sink,
+            stop: &stop,
+            grace,
+        };
+        let ended = attendance.see_to_end().await;
+        self.running = None;
+        if let Err(VmError::NoShell { .. }) = ended {
+            let env = environment::effective(&self.image_env, &self.identity.home, env);
+            return Err(VmError::NoShell {
+                path: env.get("PATH").cloned().unwrap_or_default(),
+            });
+        }
+        ended
+    }
+
+    async fn snapshot(&mut self) -> Result<SnapshotRef, VmError> {
+        self.await_dropped().await?;
+        let scratch = match self.scratch.take() {
+            Some(scratch) => scratch,
+            None => self.shared.scratch()?,
+        };
+        let new = NewSnapshot {
+            base: self.layers.base.clone(),
+            kind: SnapshotKind::Step,
+        };
+        let snapshots = self.shared.store.snapshots();
+        let snapshot = snapshots.commit(scratch, new).map_err(snapshot_error)?;
+        let layer = PathBuf::from("l").join(&snapshot.0);
+        self.layers.lower.insert(0, layer);
+        self.layers.depth += 1;
+        self.layers.base = SnapshotBase::Snapshot(snapshot.clone());
+        self.uses.push(self.shared.in_use.enter(&snapshot));
+        self.shared.flatten_if_deep(&snapshot, self.layers.depth);
+        Ok(snapshot)
+    }
+
+    fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    async fn close(mut self: Box<Self>) -> Result<(), VmError> {
+        self.await_dropped().await?;
+        let Some(scratch) = self.scratch.take() else {
+            return Ok(());
+        };
+        let is_empty = fs::read_dir(scratch.upper()).is_ok_and(|mut entries| entries.next().is_none());
+        let closed = if is_empty {
+            scratch.close()
+        } else {
+            blocking(move || scratch.close()).await?
+        };
+        closed.map_err(|error| VmError::Close {
+            source: Arc::new(error),
+        })
+    }
+}

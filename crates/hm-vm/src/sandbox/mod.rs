@@ -1,0 +1,14 @@
+//! Machines as Linux namespaces over overlay file systems, with the layers of an [`hm_store::Store`].
+
+mod backend;
+mod exec;
+mod image;
+mod in_use;
+mod layers;
+mod machine;
+mod machine_layer;
+mod output;
+mod shared;
+mod workspace;
+
+pub use backend::{SandboxBackend, SandboxSettings};

@@ -1,0 +1,220 @@
+//! What the machines of one backend share.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hm_plugin_protocol::SnapshotRef;
+use hm_sandbox::{HostView, Launcher, LauncherSettings};
+use hm_store::{ImageDigest, Scratch, SnapshotBase, SnapshotError, Stack, Store};
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+
+use super::image::SandboxImage;
+use super::in_use::InUse;
+use super::layers::{Layers, relative};
+use super::machine_layer::{LayerKind, MachineLayers};
+use super::workspace::Deltas;
+use crate::machine::{Network, VmError};
+use crate::user::Identity;
+
+/// A snapshot with this many layers of steps is merged while the build goes on. Measured: 50 layers are nearly free,
+/// 100 cost as much as the rest of a step.
+const FLATTEN_BESIDE: usize = 64;
+/// One with this many before a machine boots from it: the kernel takes 500 (`OVL_MAX_STACK`).
+const FLATTEN_FIRST: usize = 300;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) in_use: InUse,
+    pub(super) deltas: Deltas,
+    expose: Vec<PathBuf>,
+    launcher: OnceCell<Launcher>,
+    machine_layers: MachineLayers,
+    images: Mutex<HashMap<ImageDigest, Arc<SandboxImage>>>,
+    background: Mutex<JoinSet<()>>,
+}
+
+impl Shared {
+    pub(super) fn new(store: Store, expose: Vec<PathBuf>) -> Self {
+        Self {
+            store,
+            in_use: InUse::default(),
+            deltas: Deltas::default(),
+            expose,
+            launcher: OnceCell::new(),
+            machine_layers: MachineLayers::default(),
+            images: Mutex::default(),
+            background: Mutex::default(),
+        }
+    }
+
+    /// The launcher, started at its first use: a build of cached steps needs none.
+    pub(super) async fn launcher(&self) -> Result<&Launcher, VmError> {
+        let start = || async {
+            let view = HostView {
+                dir: self.store.temporary(),
+                hidden: vec![self.store.layout().root().to_owned()],
+                expose: self.expose.clone(),
+            };
+            Launcher::start(LauncherSettings {
+                host_view: Some(view),
+                classic_mount: false,
+            })
+            .await
+        };
+        self.launcher
+            .get_or_try_init(start)
+            .await
+            .map_err(|error| VmError::Start {
+                source: Arc::new(error),
+            })
+    }
+
+    pub(super) fn started_launcher(&self) -> Option<&Launcher> {
+        self.launcher.get()
+    }
+
+    pub(super) fn remember(&self, image: Arc<SandboxImage>) {
+        self.images().insert(image.resolved.digest, image);
+    }
+
+    /// The image that a snapshot stands on, where this backend has resolved it.
+    pub(super) fn image(&self, digest: &ImageDigest) -> Option<Arc<SandboxImage>> {
+        self.images().get(digest).map(Arc::clone)
+    }
+
+    pub(super) fn scratch(&self) -> Result<Scratch, VmError> {
+        self.store.scratch().map_err(|error| VmError::Start {
+            source: Arc::new(error),
+        })
+    }
+
+    /// The layers of a new machine with the image and, where it has the owners that it was captured with, a workspace.
+    pub(super) fn image_layers(
+        &self,
+        image: &SandboxImage,
+        workspace: Option<&hm_store::Workspace>,
+        network: Network,
+    ) -> Result<Layers, VmError> {
+        let machine = self.machine_layer(image.resolved.host, &image.identity, network)?;
+        let above = workspace.map(|workspace| workspace.layer.clone());
+        let below = image.resolved.layers.iter().rev().cloned();
+        let lower = above.into_iter().chain([machine]).chain(below);
+        Ok(Layers {
+            lower: relative(self.store.layout().root(), lower),
+            host: image.resolved.host,
+            depth: 0,
+            base: SnapshotBase::Image {
+                digest: image.resolved.digest,
+                image_layers: image.resolved.layers.clone(),
+                tree: workspace.map(|workspace| workspace.tree),
+            },
+        })
+    }
+
+    /// The layers of a machine that boots from a snapshot.
+    pub(super) fn snapshot_layers(
+        &self,
+        snapshot: &SnapshotRef,
+        stack: Stack,
+        network: Network,
+    ) -> Result<Layers, VmError> {
+        let root = self.store.layout().root();
+        let Stack {
+            image,
+            tree: _,
+            mut lower,
+            depth,
+        } = stack;
+        let known = self.image(&image);
+        let workspaces = self.store.layout().workspaces();
+        let host = known.as_ref().map_or_else(
+            || lower.iter().skip(depth).all(|layer| layer.starts_with(&workspaces)),
+            |image| image.resolved.host,
+        );
+        let identity = known.map_or_else(Identity::root, |image| image.identity.clone());
+        // Above the workspace is as good as below it: they share no path but `/workspace`, which both have.
+        lower.insert(depth, self.machine_layer(host, &identity, network)?);
+        Ok(Layers {
+            lower: relative(root, lower),
+            host,
+            depth,
+            base: SnapshotBase::Snapshot(snapshot.clone()),
+        })
+    }
+
+    /// What is to be mounted for a snapshot, with few enough layers.
+    pub(super) async fn stack(self: &Arc<Self>, snapshot: &SnapshotRef) -> Result<Stack, VmError> {
+        let stack = self.store.snapshots().stack(snapshot).map_err(snapshot_error)?;
+        if stack.depth < FLATTEN_FIRST {
+            return Ok(stack);
+        }
+        let (shared, snapshot) = (Arc::clone(self), snapshot.clone());
+        blocking(move || {
+            shared.store.snapshots().flatten(&snapshot)?;
+            shared.store.snapshots().stack(&snapshot)
+        })
+        .await?
+        .map_err(snapshot_error)
+    }
+
+    /// Merges the layers of a deep snapshot beside the build.
+    pub(super) fn flatten_if_deep(self: &Arc<Self>, snapshot: &SnapshotRef, depth: usize) {
+        if depth < FLATTEN_BESIDE || !depth.is_multiple_of(FLATTEN_BESIDE) {
+            return;
+        }
+        let (shared, snapshot) = (Arc::clone(self), snapshot.clone());
+        let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
+        while background.try_join_next().is_some() {}
+        background.spawn_blocking(move || {
+            // A snapshot that can't be merged is as good as before, and one that was released needs none.
+            drop(shared.store.snapshots().flatten(&snapshot));
+        });
+    }
+
+    /// Waits for what runs beside builds.
+    pub(super) async fn settle(&self) {
+        let mut background = {
+            let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *background)
+        };
+        while background.join_next().await.is_some() {}
+    }
+
+    fn machine_layer(&self, host: bool, identity: &Identity, network: Network) -> Result<PathBuf, VmError> {
+        let kind = LayerKind {
+            network,
+            host,
+            uid: identity.uid,
+            gid: identity.gid,
+        };
+        let layer = self.machine_layers.get(&self.store, kind);
+        layer.map_err(|error| VmError::Start {
+            source: Arc::new(error),
+        })
+    }
+
+    fn images(&self) -> MutexGuard<'_, HashMap<ImageDigest, Arc<SandboxImage>>> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn snapshot_error(error: SnapshotError) -> VmError {
+    if let SnapshotError::Unknown(snapshot) = error {
+        VmError::SnapshotMissing { snapshot }
+    } else {
+        VmError::Snapshot {
+            source: Arc::new(error),
+        }
+    }
+}
+
+/// Runs something that may take long on a thread for such things.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, VmError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| VmError::Snapshot {
+        source: Arc::new(error),
+    })
+}
