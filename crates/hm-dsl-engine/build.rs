@@ -9,17 +9,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let manifest = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set")?);
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     let mut table = String::from("&[\n");
-    for (folder, prefix) in [
-        (manifest.join("python"), ""),
-        (manifest.join("../../sdk/python/harmont"), "harmont/"),
-    ] {
-        println!("cargo::rerun-if-changed={}", folder.display());
+    for (folder, prefix) in [("python", ""), ("../../sdk/python/harmont", "harmont/")] {
+        println!("cargo::rerun-if-changed={folder}");
         let mut files = Vec::new();
-        collect(&folder, prefix, &mut files)?;
-        for (name, path) in files {
-            let path = path.canonicalize()?;
-            let path = path.to_str().ok_or_else(|| format!("not UTF-8: {}", path.display()))?;
-            writeln!(table, "    ({name:?}, include_bytes!({path:?})),")?;
+        collect(&manifest.join(folder), "", &mut files)?;
+        for path in files {
+            let name = format!("{prefix}{path}");
+            // Relative to the crate when it is compiled, so that the table is the same in every check-out.
+            let path = format!("/{folder}/{path}");
+            writeln!(
+                table,
+                "    ({name:?}, include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))),"
+            )?;
         }
     }
     table.push(']');
@@ -27,7 +28,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn collect(folder: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> Result<(), Box<dyn Error>> {
+/// Paths of the Python files below `folder`, sorted, each with `prefix` before it.
+fn collect(folder: &Path, prefix: &str, files: &mut Vec<String>) -> Result<(), Box<dyn Error>> {
     let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
@@ -41,7 +43,7 @@ fn collect(folder: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> R
                 collect(&path, &format!("{prefix}{name}/"), files)?;
             }
         } else if path.extension().is_some_and(|extension| extension == "py") {
-            files.push((format!("{prefix}{name}"), path));
+            files.push(format!("{prefix}{name}"));
         }
     }
     Ok(())

@@ -14,6 +14,7 @@ def main(here: str, folder: str, files: list[str]) -> int:
 
     from hm_host import compiled, site_on_demand
 
+    sys.argv[1:] = []
     report_to = posix.dup(1)
     posix.dup2(2, 1)
     sys.stdout = sys.stderr

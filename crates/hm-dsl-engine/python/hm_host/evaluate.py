@@ -115,18 +115,21 @@ def _problem(error: BaseException, root: str, file: str, line: int, slug: str | 
     if isinstance(error, SyntaxError) and error.lineno and (error.filename or "").startswith(root + "/"):
         file, line = error.filename, error.lineno
     return {
-        "file": file,
+        "file": _writable(file),
         "line": line,
         "pipeline": slug,
-        "message": _message(error),
-        "traceback": _traceback(error, start),
+        "message": _writable(_message(error)),
+        "traceback": _writable(_traceback(error, start)),
     }
 
 
 def _message(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"the file ends the interpreter: sys.exit({error.code!r})"
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    try:
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:
+        text = "an error whose text can't be made"
     if text.startswith("hm"):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -139,3 +142,8 @@ def _traceback(error: BaseException, start: TracebackType | None) -> str:
         return "".join(format_exception(type(error), error, start, chain=start is not None))
     except Exception:
         return f"{type(error).__name__}\n"
+
+
+def _writable(text: str) -> str:
+    """`text` with what has no form in UTF-8 spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()

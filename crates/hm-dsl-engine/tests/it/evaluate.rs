@@ -212,6 +212,27 @@ fn text_that_no_reader_can_take_is_a_problem() {
 }
 
 #[test]
+fn an_error_that_is_hard_to_write_hides_nothing() {
+    let unprintable = "class E(Exception):\n    def __str__(self): raise ValueError\nraise E()\n";
+    let mut project = Project::new(&[
+        ("a.py", "raise ValueError('\\ud800')\n"),
+        ("b.py", unprintable),
+        ("c.py", "def f(): f()\nf()\n"),
+        ("d.py", CI),
+    ]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    assert_eq!(
+        project.shown(&envelope.problems),
+        [
+            "a.py:1: ValueError: \\ud800",
+            "b.py:3: E: an error whose text can't be made",
+            "c.py:1: RecursionError: maximum recursion depth exceeded",
+        ]
+    );
+}
+
+#[test]
 fn a_python_that_is_too_old_is_named_with_its_version() {
     let mut project = Project::new(&[("pipeline.py", CI)]);
     let old = project.script("old", "#!/bin/sh\nprintf '{\"too_old\":\"3.9.1\"}'\n");
