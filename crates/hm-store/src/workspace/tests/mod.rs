@@ -1,0 +1,7 @@
+//! Whole captures, on real folders.
+
+mod bench;
+mod changes;
+mod copy;
+mod keeping;
+mod rules;
