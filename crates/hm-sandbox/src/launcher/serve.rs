@@ -203,7 +203,10 @@ fn report_ended(channel: &Channel, children: &mut Vec<Child>) -> Result<(), Errn
             Some(usage) => {
                 let mut child = children.swap_remove(position);
                 read_available(child.report.as_fd(), &mut child.received)?;
-                channel.send(&encode_reply(Some((child.id, usage)), &child.received), &[], true)?;
+                let reply = encode_reply(Some((child.id, usage)), &child.received);
+                // Whoever hears of the end finds nothing left of it.
+                drop(child);
+                channel.send(&reply, &[], true)?;
             }
         }
     }

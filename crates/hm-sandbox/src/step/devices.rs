@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, makedev};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
 
 use super::root::clone_tree;
 use crate::error::{SetupError, Stage, at};
@@ -59,6 +59,30 @@ pub(super) fn host_nodes() -> Result<Nodes, SetupError> {
 pub(super) fn mount_proc() -> Result<(), SetupError> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount_on_folder("/proc", || mount("proc", "/proc", "proc", flags, None)).map_err(at(Stage::Proc, "/proc"))
+}
+
+/// Files of `/proc` by which root could change the host's kernel without any capability. (Docker protects the same; what
+/// it hides on top is out of reach without capabilities.)
+const PROTECTED: [&str; 7] = [
+    "/proc/acpi",
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/scsi",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+pub(super) fn protect_proc() -> Result<(), SetupError> {
+    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    for path in PROTECTED {
+        match mount_bind(path, path) {
+            Ok(()) => mount_remount(path, flags, "").map_err(at(Stage::Proc, path))?,
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(SetupError::new(Stage::Proc, errno, path)),
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn make_dev(nodes: &Nodes, rootless: bool) -> Result<(), SetupError> {

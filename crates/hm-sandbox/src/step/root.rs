@@ -45,6 +45,10 @@ pub(super) fn enter(context: &Context, plan: &StepPlan) -> Result<(), SetupError
         attach_bind(bind)?;
     }
     devices::mount_proc()?;
+    if !context.rootless {
+        // Without root on the host the kernel itself refuses to be changed.
+        devices::protect_proc()?;
+    }
     devices::make_dev(&nodes, context.rootless)?;
     devices::mount_sys(sysfs)?;
     unmount(".", UnmountFlags::DETACH).map_err(at(Stage::Pivot, ""))?;

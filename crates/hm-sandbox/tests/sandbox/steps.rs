@@ -377,12 +377,13 @@ async fn binds() {
 async fn privileges() {
     let (bench, launcher) = (Bench::new(), launcher().await);
     let command = "grep -E 'CapBnd|CapEff|NoNewPrivs|SigBlk|SigIgn' /proc/self/status; mount -t tmpfs t /tmp 2>/dev/null || echo no mount; \
-                   mknod /tmp/n b 254 0 2>/dev/null || echo no node; hostname x 2>/dev/null || echo no name";
+                   mknod /tmp/n b 254 0 2>/dev/null || echo no node; hostname x 2>/dev/null || echo no name; \
+                   (echo 1 > /proc/sys/vm/overcommit_ratio) 2>/dev/null || echo no sysctl; echo 5 > /proc/self/oom_score_adj";
     let out = run(&launcher, &bench.machine(), command).await.out();
     assert_eq!(
         out,
         "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nCapEff:\t00000000a00425fb\nCapBnd:\t00000000a00425fb\n\
-         NoNewPrivs:\t1\nno mount\nno node\nno name\n"
+         NoNewPrivs:\t1\nno mount\nno node\nno name\nno sysctl\n"
     );
 }
 
