@@ -72,6 +72,41 @@ pub enum DslError {
         /// Where it is wrong.
         source: serde_json::Error,
     },
+    /// `HM_TS_RUNTIME` names no runtime.
+    #[error("there is no TypeScript runtime {value:?}")]
+    TypeScriptRuntime {
+        /// Its value.
+        value: String,
+    },
+    /// The engine for TypeScript could not be set up.
+    #[error("cannot start the engine for TypeScript")]
+    TypeScriptEngine {
+        /// Why not.
+        source: rquickjs::Error,
+    },
+    /// The thread that evaluates TypeScript could not be started.
+    #[error("cannot start a thread for TypeScript")]
+    TypeScriptThread(#[source] io::Error),
+    /// What user code printed could not be passed on.
+    #[error("cannot pass on what a pipeline file printed")]
+    Output(#[source] io::Error),
+    /// Node was asked for and is not there.
+    #[error("no Node found in PATH, and HM_TS_RUNTIME=node asks for it")]
+    NoNode,
+    /// What Node is to run could not be written.
+    #[error("cannot write what Node is to run")]
+    NodeFiles(#[source] io::Error),
+    /// Node could not be started.
+    #[error("cannot start Node ({})", node.display())]
+    NodeStart {
+        /// The program.
+        node: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Reading from Node failed, or forwarding what user code printed.
+    #[error("lost the connection to Node")]
+    NodeConnection(#[source] io::Error),
 }
 
 impl DslError {
@@ -94,7 +129,21 @@ impl DslError {
                 }
             }),
             Self::SdkCache { .. } => Some("make the folder writable, or choose another one".to_owned()),
-            Self::Discover { .. } | Self::Connection(_) | Self::Died { .. } | Self::Report { .. } => None,
+            Self::TypeScriptRuntime { .. } => {
+                Some("set HM_TS_RUNTIME=node for the Node in PATH, or unset it for the built-in engine".to_owned())
+            }
+            Self::NoNode | Self::NodeStart { .. } => {
+                Some("install Node 20 or newer, or unset HM_TS_RUNTIME for the built-in engine".to_owned())
+            }
+            Self::NodeFiles(_) => Some("make the folder for temporary files writable (TMPDIR)".to_owned()),
+            Self::Discover { .. }
+            | Self::Connection(_)
+            | Self::Died { .. }
+            | Self::Report { .. }
+            | Self::TypeScriptEngine { .. }
+            | Self::TypeScriptThread(_)
+            | Self::Output(_)
+            | Self::NodeConnection(_) => None,
         }
     }
 }

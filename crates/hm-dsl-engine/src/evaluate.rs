@@ -1,6 +1,6 @@
 //! From a `.hm/` folder to its envelope.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use crate::discover::PipelineDir;
 use crate::envelope::{Envelope, FileProblem, PipelineDefinition};
 use crate::error::DslError;
 use crate::interpreter::{self, Interpreter, PythonOrigin};
+use crate::typescript::{FileReport, TypeScriptLimits, TypeScriptSettings, evaluate_typescript};
 use crate::{process, sources};
 
 /// What an evaluation depends on beside the files.
@@ -27,24 +28,99 @@ pub struct EvalSettings {
 ///
 /// Problems in files are part of the envelope; an error means that there is no envelope at all.
 pub fn evaluate(dir: &PipelineDir, settings: &EvalSettings, output: &mut dyn Write) -> Result<Envelope, DslError> {
-    let mut envelope = if dir.python_files().is_empty() {
-        Envelope::default()
-    } else {
-        evaluate_python(dir, settings, output)?
+    evaluate_within(dir, settings, TypeScriptLimits::default(), output)
+}
+
+/// As [`evaluate`], with other budgets for TypeScript files.
+pub fn evaluate_within(
+    dir: &PipelineDir,
+    settings: &EvalSettings,
+    limits: TypeScriptLimits,
+    output: &mut dyn Write,
+) -> Result<Envelope, DslError> {
+    let mut python = Declared::default();
+    if !dir.python_files().is_empty() {
+        python = evaluate_python(dir, settings, output)?;
+    }
+    let mut typescript = Declared::default();
+    if !dir.typescript_files().is_empty() {
+        let files: Vec<PathBuf> = dir.typescript_files().iter().map(|name| dir.dir().join(name)).collect();
+        let settings = TypeScriptSettings {
+            root: dir.root(),
+            env: &settings.env,
+            limits,
+        };
+        for report in evaluate_typescript(&files, &settings, output)? {
+            typescript.add(report);
+        }
+    }
+    Ok(merge(python, typescript))
+}
+
+/// What the files of one language declare, each pipeline with its file.
+#[derive(Default)]
+struct Declared {
+    pipelines: Vec<(PathBuf, PipelineDefinition)>,
+    problems: Vec<FileProblem>,
+}
+
+impl Declared {
+    fn add(&mut self, report: FileReport) {
+        let FileReport {
+            file,
+            pipelines,
+            problems,
+        } = report;
+        let pipelines = pipelines.into_iter().map(|pipeline| (file.clone(), pipeline));
+        self.pipelines.extend(pipelines);
+        self.problems.extend(problems);
+    }
+}
+
+/// One envelope in the order of file names; each language keeps its own order. Where two files use one slug, the
+/// first one has it.
+fn merge(python: Declared, typescript: Declared) -> Envelope {
+    let mut envelope = Envelope {
+        pipelines: Vec::with_capacity(python.pipelines.len() + typescript.pipelines.len()),
+        problems: python.problems,
     };
+    envelope.problems.extend(typescript.problems);
+    let mut first: HashMap<String, PathBuf> = HashMap::new();
+    let mut python = python.pipelines.into_iter().peekable();
+    let mut typescript = typescript.pipelines.into_iter().peekable();
+    loop {
+        let python_is_next = match (python.peek(), typescript.peek()) {
+            (Some((python, _)), Some((typescript, _))) => python <= typescript,
+            (python, _) => python.is_some(),
+        };
+        let next = if python_is_next {
+            python.next()
+        } else {
+            typescript.next()
+        };
+        let Some((file, pipeline)) = next else { break };
+        if let Some(other) = first.get(&pipeline.slug) {
+            envelope.problems.push(repeated(file, pipeline.slug, other));
+        } else {
+            first.insert(pipeline.slug.clone(), file);
+            envelope.pipelines.push(pipeline);
+        }
+    }
+    envelope.problems.sort_by(|a, b| a.file.cmp(&b.file));
     envelope
-        .problems
-        .extend(
-            dir.typescript_files().iter().map(|name| FileProblem {
-                file: dir.dir().join(name),
-                line: None,
-                pipeline: None,
-                message: "TypeScript pipelines are not available in this version\n  fix: write the pipeline in Python"
-                    .to_owned(),
-                traceback: None,
-            }),
-        );
-    Ok(envelope)
+}
+
+fn repeated(file: PathBuf, slug: String, other: &Path) -> FileProblem {
+    FileProblem {
+        file,
+        line: None,
+        message: format!(
+            "hm: two pipelines have the slug {slug:?}\n  the first one: {}\n  fix: give one of them another slug",
+            other.display()
+        ),
+        pipeline: Some(slug),
+        traceback: None,
+    }
 }
 
 #[derive(Deserialize)]
@@ -52,6 +128,9 @@ struct Report {
     too_old: Option<String>,
     #[serde(default)]
     pipelines: Vec<PipelineDefinition>,
+    /// The file of each of the pipelines, where they are known.
+    #[serde(default)]
+    origins: Vec<PathBuf>,
     #[serde(default)]
     problems: Vec<ReportedProblem>,
 }
@@ -65,7 +144,7 @@ struct ReportedProblem {
     traceback: String,
 }
 
-fn evaluate_python(dir: &PipelineDir, settings: &EvalSettings, output: &mut dyn Write) -> Result<Envelope, DslError> {
+fn evaluate_python(dir: &PipelineDir, settings: &EvalSettings, output: &mut dyn Write) -> Result<Declared, DslError> {
     let sdk = sources::install(&settings.sdk_cache_dir)?;
     let mut python = interpreter::find(&settings.env, dir.root())?;
     let mut report = run(&python, &sdk, dir, settings, output)?;
@@ -82,17 +161,19 @@ fn evaluate_python(dir: &PipelineDir, settings: &EvalSettings, output: &mut dyn 
             }
         }
     }
-    match report.too_old {
-        Some(version) => Err(DslError::PythonTooOld {
+    if let Some(version) = report.too_old {
+        return Err(DslError::PythonTooOld {
             python: python.program,
             version,
             origin: python.origin,
-        }),
-        None => Ok(Envelope {
-            pipelines: report.pipelines,
-            problems: report.problems.into_iter().map(FileProblem::from).collect(),
-        }),
+        });
     }
+    let unknown = std::iter::repeat_with(|| dir.dir().to_path_buf());
+    let origins = report.origins.into_iter().chain(unknown);
+    Ok(Declared {
+        pipelines: origins.zip(report.pipelines).collect(),
+        problems: report.problems.into_iter().map(FileProblem::from).collect(),
+    })
 }
 
 fn run(

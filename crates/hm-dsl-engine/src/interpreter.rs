@@ -126,7 +126,7 @@ fn behind_shim(env: &BTreeMap<String, String>, root: &Path, python: PathBuf) -> 
 }
 
 /// The program `name` as a shell would find it.
-fn in_path(env: &BTreeMap<String, String>, name: &str) -> Option<PathBuf> {
+pub(crate) fn in_path(env: &BTreeMap<String, String>, name: &str) -> Option<PathBuf> {
     let path = env.get("PATH")?;
     std::env::split_paths(path)
         .map(|folder| folder.join(name))

@@ -1,8 +1,9 @@
-//! Finds the pipelines under `.hm/` and turns Python into IR bytes.
+//! Finds the pipelines under `.hm/` and turns Python and TypeScript into IR bytes.
 //!
-//! [`discover`] finds the folder, [`evaluate`] runs its files in the user's Python and gives every pipeline with its
-//! definition as written, together with what went wrong in which file. `docs/design/python-evaluation.md` has the
-//! decisions.
+//! [`discover`] finds the folder, [`evaluate`] runs the Python files in the user's Python and the TypeScript files in an
+//! engine of its own, and gives every pipeline with its
+//! definition as written, together with what went wrong in which file. `docs/design/python-evaluation.md` and
+//! `docs/design/typescript-evaluation.md` have the decisions.
 
 mod discover;
 mod envelope;
@@ -12,9 +13,11 @@ mod interpreter;
 mod process;
 mod pyenv;
 mod sources;
+mod typescript;
 
 pub use discover::{PipelineDir, discover};
 pub use envelope::{Envelope, FileProblem, PipelineDefinition};
 pub use error::DslError;
-pub use evaluate::{EvalSettings, evaluate};
+pub use evaluate::{EvalSettings, evaluate, evaluate_within};
 pub use interpreter::PythonOrigin;
+pub use typescript::TypeScriptLimits;

@@ -20,6 +20,7 @@ def run(folder: str, files: list[str], *, installed: bool) -> str:
     sys.path.insert(0, folder)
     for name in files:
         _evaluate_file(folder, name, root, problems, installed)
+    origins: list[str] = []
     if installed:
         from json import dumps
 
@@ -27,9 +28,10 @@ def run(folder: str, files: list[str], *, installed: bool) -> str:
     else:
         from harmont._json import dumps
 
-        pipelines = _definitions(root, problems)
+        pipelines = _definitions(root, problems, origins)
     version = ".".join(str(part) for part in sys.version_info[:3])
-    return f'{{"python":"{version}","pipelines":[{",".join(pipelines)}],"problems":{dumps(problems)}}}'
+    lists = f'"pipelines":[{",".join(pipelines)}],"origins":{dumps(origins)},"problems":{dumps(problems)}'
+    return f'{{"python":"{version}",{lists}}}'
 
 
 def _evaluate_file(folder: str, name: str, root: str, problems: list[dict[str, Any]], installed: bool) -> None:
@@ -58,7 +60,8 @@ def _evaluate_file(folder: str, name: str, root: str, problems: list[dict[str, A
         _add(problems, _problem(error, root, path, 1, None))
 
 
-def _definitions(root: str, problems: list[dict[str, Any]]) -> list[str]:
+def _definitions(root: str, problems: list[dict[str, Any]], origins: list[str]) -> list[str]:
+    """The pipelines, and in `origins` the file of each."""
     from harmont import _envelope
     from harmont._json import dumps
     from harmont._registry import registrations
@@ -77,6 +80,7 @@ def _definitions(root: str, problems: list[dict[str, Any]]) -> list[str]:
             _add(problems, _problem(error, root, code.co_filename, code.co_firstlineno, entry.slug))
         else:
             written.append(f'{head[:-1]},"definition":{definition}}}')
+            origins.append(code.co_filename)
     return written
 
 

@@ -186,17 +186,6 @@ fn a_process_left_behind_does_not_hold_the_evaluation() {
 }
 
 #[test]
-fn typescript_is_refused_by_name() {
-    let mut project = Project::new(&[("site.ts", "export default []"), ("pipeline.py", CI)]);
-    let envelope = project.evaluate();
-    assert_eq!(slugs(&envelope), ["ci"]);
-    assert_eq!(
-        project.shown(&envelope.problems),
-        ["site.ts: TypeScript pipelines are not available in this version\n  fix: write the pipeline in Python"]
-    );
-}
-
-#[test]
 fn text_that_no_reader_can_take_is_a_problem() {
     let mut project = Project::new(&[(
         "pipeline.py",

@@ -1,4 +1,4 @@
-//! Evaluation of whole projects by the machine's Python.
+//! Evaluation of whole projects by the machine's Python, the built-in engine for TypeScript, and Node.
 
 #[cfg(test)]
 mod conformance;
@@ -6,3 +6,5 @@ mod conformance;
 mod evaluate;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod typescript;

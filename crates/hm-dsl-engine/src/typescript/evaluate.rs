@@ -1,0 +1,164 @@
+//! From TypeScript files to reports.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::DslError;
+
+use super::confine::Confinement;
+use super::limits::TypeScriptLimits;
+use super::machine::{Health, Machine};
+use super::node;
+use super::report::FileReport;
+
+/// Stack of the thread that evaluates; only what is used of it costs memory. The parser recurses over the source.
+const STACK: usize = 64 * 1024 * 1024;
+/// How long after its budget a file may still take to notice that it is over.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What evaluating TypeScript depends on beside the files.
+#[derive(Clone, Debug)]
+pub(crate) struct TypeScriptSettings<'a> {
+    /// The project's folder, absolute and without symbolic links; nothing outside of it is read.
+    pub(crate) root: &'a Path,
+    /// What the files see as `process.env`. `HM_TS_RUNTIME` chooses the runtime.
+    pub(crate) env: &'a BTreeMap<String, String>,
+    pub(crate) limits: TypeScriptLimits,
+}
+
+/// Evaluates the pipeline files, which are absolute paths. What user code prints goes to `output` as it comes.
+///
+/// A report for each file, in their order; problems in files are part of the reports.
+pub(crate) fn evaluate_typescript(
+    files: &[PathBuf],
+    settings: &TypeScriptSettings<'_>,
+    output: &mut dyn Write,
+) -> Result<Vec<FileReport>, DslError> {
+    match settings.env.get("HM_TS_RUNTIME").map_or("", String::as_str) {
+        "" | "embedded" => evaluate_embedded(files, settings, output),
+        "node" => node::evaluate(files, settings, output),
+        other => Err(DslError::TypeScriptRuntime {
+            value: other.to_owned(),
+        }),
+    }
+}
+
+/// What the evaluating thread tells.
+enum Message {
+    Printed(String),
+    Report(FileReport),
+    Failed(rquickjs::Error),
+}
+
+fn evaluate_embedded(
+    files: &[PathBuf],
+    settings: &TypeScriptSettings<'_>,
+    output: &mut dyn Write,
+) -> Result<Vec<FileReport>, DslError> {
+    let mut reports = Vec::with_capacity(files.len());
+    while let Some(rest) = files.get(reports.len()..).filter(|rest| !rest.is_empty()) {
+        let messages = start(rest.to_vec(), settings)?;
+        gather(&messages, rest, settings.limits, &mut reports, output)?;
+    }
+    Ok(reports)
+}
+
+/// Takes reports until all of `files` have one, or one of them doesn't come back.
+fn gather(
+    messages: &Receiver<Message>,
+    files: &[PathBuf],
+    limits: TypeScriptLimits,
+    reports: &mut Vec<FileReport>,
+    output: &mut dyn Write,
+) -> Result<(), DslError> {
+    for file in files {
+        let deadline = Instant::now() + limits.time + GRACE;
+        loop {
+            match messages.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Message::Printed(text)) => output.write_all(text.as_bytes()).map_err(DslError::Output)?,
+                Ok(Message::Report(report)) => {
+                    reports.push(report);
+                    break;
+                }
+                Ok(Message::Failed(source)) => return Err(DslError::TypeScriptEngine { source }),
+                // It is inside one built-in function that never asks for the time. The thread is left behind: it
+                // stops at its next message, or with the process.
+                Err(RecvTimeoutError::Timeout) => {
+                    let message = format!(
+                        "hm: the file runs longer than {} s\n  fix: look for a loop that doesn't end",
+                        limits.time.as_secs_f64()
+                    );
+                    reports.push(FileReport::failed(file, message));
+                    return Ok(());
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    let message = "hm: the evaluation of the file broke off".to_owned();
+                    reports.push(FileReport::failed(file, message));
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn start(files: Vec<PathBuf>, settings: &TypeScriptSettings<'_>) -> Result<Receiver<Message>, DslError> {
+    let (sender, receiver) = mpsc::channel();
+    let confinement = Confinement::new(settings.root.to_path_buf());
+    let env = settings.env.clone();
+    let limits = settings.limits;
+    thread::Builder::new()
+        .name("hm-typescript".to_owned())
+        .stack_size(STACK)
+        .spawn(move || {
+            if let Err(error) = work(&files, &confinement, &env, limits, &sender) {
+                // Nobody listens any more when this fails.
+                drop(sender.send(Message::Failed(error)));
+            }
+        })
+        .map_err(DslError::TypeScriptThread)?;
+    Ok(receiver)
+}
+
+fn work(
+    files: &[PathBuf],
+    confinement: &Confinement,
+    env: &BTreeMap<String, String>,
+    limits: TypeScriptLimits,
+    sender: &Sender<Message>,
+) -> rquickjs::Result<()> {
+    let machine = || {
+        let printed = sender.clone();
+        let print = Rc::new(move |text| drop(printed.send(Message::Printed(text))));
+        Machine::new(confinement, env, limits, print)
+    };
+    let mut current = machine()?;
+    for (index, file) in files.iter().enumerate() {
+        let (mut report, health) = current.evaluate(file);
+        if report.pipelines.is_empty() && report.problems.is_empty() && !current.is_library(file) {
+            report = exports_nothing(file);
+        }
+        if sender.send(Message::Report(report)).is_err() {
+            return Ok(());
+        }
+        if health == Health::Spent && index + 1 < files.len() {
+            current = machine()?;
+        }
+    }
+    Ok(())
+}
+
+/// The report of a file that does nothing for anybody.
+pub(super) fn exports_nothing(file: &Path) -> FileReport {
+    FileReport::failed(
+        file,
+        "hm: the file exports nothing, so it declares no pipeline\n  \
+         fix: export default { slug: \"ci\", pipeline: pipeline([step]) }"
+            .to_owned(),
+    )
+}

@@ -1,0 +1,136 @@
+//! The files of the repository that pipelines are made of, as modules.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::strip::{self, Import, Mapping, Positions};
+
+/// No pipeline is longer; what is has been imported by mistake.
+const MAX_BYTES: u64 = 8 * 1024 * 1024;
+
+/// A file as a JavaScript module.
+#[derive(Debug)]
+pub(crate) struct ModuleFile {
+    /// As the user wrote it.
+    pub(crate) source: String,
+    /// As an engine runs it.
+    pub(crate) code: String,
+    pub(crate) positions: Positions,
+    pub(crate) imports: Vec<Import>,
+    pub(crate) exports: bool,
+}
+
+/// Why a file is no module.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ModuleError {
+    #[error("hm: cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("hm: {} has {bytes} bytes, more than a pipeline may import", path.display())]
+    TooLarge { path: PathBuf, bytes: u64 },
+    #[error("{message}")]
+    Syntax {
+        path: PathBuf,
+        line: u32,
+        column: u32,
+        message: String,
+    },
+}
+
+/// The modules read so far, by their files.
+#[derive(Default, Debug)]
+pub(crate) struct Files {
+    read: RefCell<HashMap<PathBuf, Rc<ModuleFile>>>,
+}
+
+impl Files {
+    /// The module in the file `path`, which is absolute.
+    pub(crate) fn module(&self, path: &Path) -> Result<Rc<ModuleFile>, ModuleError> {
+        if let Some(known) = self.known(path) {
+            return Ok(known);
+        }
+        let module = Rc::new(read(path)?);
+        self.read.borrow_mut().insert(path.to_path_buf(), Rc::clone(&module));
+        Ok(module)
+    }
+
+    /// The module in that file, if it was read before.
+    pub(crate) fn known(&self, path: &Path) -> Option<Rc<ModuleFile>> {
+        self.read.borrow().get(path).cloned()
+    }
+}
+
+impl ModuleFile {
+    /// The line, from 1, on which `specifier` is imported.
+    pub(crate) fn line_of_import(&self, specifier: &str) -> Option<u32> {
+        self.imports
+            .iter()
+            .find(|import| import.specifier == specifier)
+            .map(|import| import.line)
+    }
+
+    /// The line, from 1, of the first import of `name`, as far as the text tells.
+    pub(crate) fn line_naming(&self, words: &[&str]) -> Option<u32> {
+        let found = self
+            .source
+            .lines()
+            .position(|line| words.iter().all(|word| line.contains(word)))?;
+        u32::try_from(found + 1).ok()
+    }
+}
+
+fn read(path: &Path) -> Result<ModuleFile, ModuleError> {
+    let failed = |source| ModuleError::Read {
+        path: path.to_path_buf(),
+        source,
+    };
+    let bytes = fs::metadata(path).map_err(failed)?.len();
+    if bytes > MAX_BYTES {
+        return Err(ModuleError::TooLarge {
+            path: path.to_path_buf(),
+            bytes,
+        });
+    }
+    let source = fs::read_to_string(path).map_err(failed)?;
+    if path.extension().is_some_and(|extension| extension == "json") {
+        return json(path, source);
+    }
+    let syntax = |problem: strip::SyntaxProblem| ModuleError::Syntax {
+        path: path.to_path_buf(),
+        line: problem.line,
+        column: problem.column,
+        message: format!("SyntaxError: {}", problem.message),
+    };
+    let name = path.to_string_lossy();
+    let stripped = strip::strip(&name, &source, Mapping::Kept).map_err(syntax)?;
+    Ok(ModuleFile {
+        source,
+        code: stripped.code,
+        positions: stripped.positions,
+        imports: stripped.imports,
+        exports: stripped.exports,
+    })
+}
+
+/// A JSON file is a module whose default export is its value.
+fn json(path: &Path, source: String) -> Result<ModuleFile, ModuleError> {
+    if let Err(problem) = serde_json::from_str::<serde::de::IgnoredAny>(&source) {
+        return Err(ModuleError::Syntax {
+            path: path.to_path_buf(),
+            line: u32::try_from(problem.line()).unwrap_or(1),
+            column: u32::try_from(problem.column()).unwrap_or(1),
+            message: format!("the file is no JSON: {problem}"),
+        });
+    }
+    let literal = serde_json::Value::String(source.clone());
+    Ok(ModuleFile {
+        code: format!("export default JSON.parse({literal});\n"),
+        source,
+        positions: Positions::default(),
+        imports: Vec::new(),
+        exports: true,
+    })
+}

@@ -1,0 +1,20 @@
+//! TypeScript pipeline files: their types are stripped and they run in an engine inside this process, or in the
+//! user's Node. `docs/design/typescript-evaluation.md` has the decisions.
+
+mod confine;
+mod embedded;
+mod evaluate;
+mod files;
+mod limits;
+mod loader;
+mod machine;
+mod natives;
+mod node;
+mod problems;
+mod report;
+mod resolve;
+mod strip;
+
+pub(crate) use evaluate::{TypeScriptSettings, evaluate_typescript};
+pub use limits::TypeScriptLimits;
+pub(crate) use report::FileReport;

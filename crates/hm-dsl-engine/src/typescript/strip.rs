@@ -1,0 +1,282 @@
+//! TypeScript to JavaScript, and back from positions in one to positions in the other.
+//!
+//! This is the only file that knows the parser: its interface changes from version to version.
+
+use std::path::{Path, PathBuf};
+
+use oxc_allocator::Allocator;
+use oxc_codegen::{Codegen, CodegenOptions};
+use oxc_diagnostics::OxcDiagnostic;
+use oxc_parser::Parser;
+use oxc_semantic::SemanticBuilder;
+use oxc_span::SourceType;
+use oxc_transformer::{TransformOptions, Transformer};
+
+/// How deep brackets may be nested. The parser recurses, and its stack must not end before its patience.
+const MAX_NESTING: usize = 2_000;
+
+/// A module as JavaScript.
+#[derive(Debug)]
+pub(crate) struct Stripped {
+    pub(crate) code: String,
+    pub(crate) positions: Positions,
+    pub(crate) imports: Vec<Import>,
+    /// Whether it exports anything.
+    pub(crate) exports: bool,
+}
+
+/// An import with a specifier that is written down.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Import {
+    pub(crate) specifier: String,
+    /// Line in the source, from 1.
+    pub(crate) line: u32,
+    /// An import of types only; it leaves no trace in the code.
+    pub(crate) types_only: bool,
+}
+
+/// Why a module is no TypeScript.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct SyntaxProblem {
+    /// Line in the source, from 1.
+    pub(crate) line: u32,
+    /// Column in the source, from 1.
+    pub(crate) column: u32,
+    pub(crate) message: String,
+}
+
+/// Where each part of the JavaScript comes from.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Positions {
+    /// Sorted pairs of (line, column) in the JavaScript and in the source, from 0. None means the same place.
+    tokens: Option<Vec<[u32; 4]>>,
+}
+
+/// Which positions are wanted of a module.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mapping {
+    Kept,
+    Dropped,
+}
+
+/// Removes the types from the module `source`, called `name`, unless its name says that it is JavaScript.
+pub(crate) fn strip(name: &str, source: &str, mapping: Mapping) -> Result<Stripped, SyntaxProblem> {
+    refuse_deep_nesting(source)?;
+    let is_javascript = matches!(
+        Path::new(name).extension().and_then(|extension| extension.to_str()),
+        Some("js" | "mjs")
+    );
+    let source_type = if is_javascript {
+        SourceType::mjs()
+    } else {
+        SourceType::ts().with_module(true)
+    };
+    let allocator = Allocator::default();
+    let parsed = Parser::new(&allocator, source, source_type).parse();
+    refuse(source, parsed.diagnostics)?;
+    let mut imports: Vec<Import> = parsed
+        .module_record
+        .requested_modules
+        .iter()
+        .flat_map(|(specifier, requests)| {
+            requests.iter().map(|request| Import {
+                specifier: specifier.to_string(),
+                line: position(source, request.span.start).0,
+                types_only: request.is_type,
+            })
+        })
+        .collect();
+    imports.extend(parsed.module_record.dynamic_imports.iter().filter_map(|import| {
+        let span = import.module_request;
+        let text = source.get(span.start as usize..span.end as usize)?;
+        Some(Import {
+            specifier: literal(text)?.to_owned(),
+            line: position(source, span.start).0,
+            types_only: false,
+        })
+    }));
+    imports.sort_by(|a, b| (a.line, &a.specifier).cmp(&(b.line, &b.specifier)));
+    let exports = !parsed.module_record.local_export_entries.is_empty()
+        || !parsed.module_record.indirect_export_entries.is_empty()
+        || !parsed.module_record.star_export_entries.is_empty();
+
+    let mut program = parsed.program;
+    let analysed = SemanticBuilder::new()
+        .with_check_syntax_error(true)
+        .with_enum_eval(true)
+        .build(&program);
+    refuse(source, analysed.diagnostics)?;
+    if is_javascript {
+        return Ok(Stripped {
+            code: source.to_owned(),
+            positions: Positions::default(),
+            imports,
+            exports,
+        });
+    }
+    let options = TransformOptions::default();
+    let transformed = Transformer::new(&allocator, Path::new(name), &options)
+        .build_with_scoping(analysed.semantic.into_scoping(), &mut program);
+    refuse(source, transformed.diagnostics)?;
+    let printed = Codegen::new()
+        .with_options(CodegenOptions {
+            source_map_path: (mapping == Mapping::Kept).then(|| PathBuf::from(name)),
+            ..CodegenOptions::default()
+        })
+        .build(&program);
+    let tokens = printed.map.as_ref().map(|map| {
+        map.get_tokens()
+            .map(|token| {
+                [
+                    token.get_dst_line(),
+                    token.get_dst_col(),
+                    token.get_src_line(),
+                    token.get_src_col(),
+                ]
+            })
+            .collect()
+    });
+    Ok(Stripped {
+        code: printed.code,
+        positions: Positions {
+            tokens: Some(tokens.unwrap_or_default()),
+        },
+        imports,
+        exports,
+    })
+}
+
+impl Positions {
+    /// The line and column of the source, from 1, of a line and column of the JavaScript, from 1.
+    pub(crate) fn source(&self, line: u32, column: u32) -> (u32, u32) {
+        let Some(tokens) = &self.tokens else {
+            return (line, column);
+        };
+        let wanted = (line.saturating_sub(1), column.saturating_sub(1));
+        let after = tokens.partition_point(|[line, column, ..]| (*line, *column) <= wanted);
+        match after
+            .checked_sub(1)
+            .and_then(|index| tokens.get(index))
+            .or(tokens.first())
+        {
+            Some([.., line, column]) => (line + 1, column + 1),
+            None => (line, column),
+        }
+    }
+}
+
+fn refuse(source: &str, diagnostics: impl IntoIterator<Item = OxcDiagnostic>) -> Result<(), SyntaxProblem> {
+    let Some(first) = diagnostics.into_iter().next() else {
+        return Ok(());
+    };
+    let (line, column) = first
+        .labels
+        .first()
+        .map_or((1, 1), |label| position(source, label.offset()));
+    let message = match &first.help {
+        Some(help) => format!("{}\n  fix: {help}", first.message),
+        None => first.message.to_string(),
+    };
+    Err(SyntaxProblem { line, column, message })
+}
+
+/// Line and column, from 1, of a byte.
+fn position(source: &str, offset: u32) -> (u32, u32) {
+    let before = source.get(..offset as usize).unwrap_or(source);
+    let line = before.bytes().filter(|byte| *byte == b'\n').count();
+    let column = before.rsplit('\n').next().map_or(0, |text| text.chars().count());
+    let from_one = |count: usize| u32::try_from(count + 1).unwrap_or(u32::MAX);
+    (from_one(line), from_one(column))
+}
+
+/// The text of a string literal without escapes.
+fn literal(expression: &str) -> Option<&str> {
+    let quote = expression.chars().next().filter(|char| "\"'`".contains(*char))?;
+    let text = expression.strip_prefix(quote)?.strip_suffix(quote)?;
+    (!text.contains(['\\', '$'])).then_some(text)
+}
+
+fn refuse_deep_nesting(source: &str) -> Result<(), SyntaxProblem> {
+    let mut depth = 0_usize;
+    for (offset, byte) in source.bytes().enumerate() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_NESTING {
+            let (line, column) = position(source, u32::try_from(offset).unwrap_or(u32::MAX));
+            return Err(SyntaxProblem {
+                line,
+                column,
+                message: format!("brackets are nested deeper than {MAX_NESTING} levels"),
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stripped(source: &str) -> Stripped {
+        strip("/p/a.ts", source, Mapping::Kept).unwrap()
+    }
+
+    #[test]
+    fn types_vanish_and_what_has_a_value_stays() {
+        let code = stripped(
+            "import { type A, b } from './x';\nimport type { C } from './y';\n\
+             enum Color { Red, Green = 4 }\nnamespace N { export const one = 1; }\n\
+             class P { constructor(private readonly x: number) {} #y = 2; get z(): number { return this.#y + this.x; } }\n\
+             const v = <T,>(t: T): T => t satisfies unknown as T;\nexport default [b, Color.Green, N.one, new P(1).z, v!];\n",
+        )
+        .code;
+        for gone in ["type A", "./y", "readonly", ": number", "satisfies", "namespace"] {
+            assert!(!code.contains(gone), "{gone}:\n{code}");
+        }
+        for kept in ["./x", "Green", "this.x = x", "#y"] {
+            assert!(code.contains(kept), "{kept}:\n{code}");
+        }
+    }
+
+    #[test]
+    fn positions_lead_back_to_the_source() {
+        let source = "interface A {\n  x: number;\n}\n\ntype B = A;\n\nexport const a: B = { x: 1 };\nfail();\n";
+        let stripped = stripped(source);
+        let line = 1 + u32::try_from(stripped.code.lines().position(|line| line.starts_with("fail")).unwrap()).unwrap();
+        assert!(line < 8);
+        assert_eq!(stripped.positions.source(line, 1), (8, 1));
+        assert_eq!(stripped.positions.source(line, 5).0, 8);
+    }
+
+    #[test]
+    fn imports_are_listed_with_their_lines() {
+        let imports = stripped("import './a';\nimport type { T } from './t';\n\nconst b = await import('./b');\nexport * from \"./c\";\nawait import(`./${b}`);\n").imports;
+        let shown: Vec<_> = imports
+            .iter()
+            .map(|import| (import.specifier.as_str(), import.line, import.types_only))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("./a", 1, false),
+                ("./t", 2, true),
+                ("./b", 4, false),
+                ("./c", 5, false)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_wrong_module_says_where() {
+        let problem = strip("/p/a.ts", "const a = 1;\nconst b: = 2;\n", Mapping::Kept).unwrap_err();
+        assert_eq!(problem.line, 2, "{problem:?}");
+        let problem = strip("/p/a.ts", "const a = 1;\nconst a = 2;\n", Mapping::Kept).unwrap_err();
+        assert!(problem.message.contains('a'), "{problem:?}");
+        let deep = "(".repeat(100_000);
+        let problem = strip("/p/a.ts", &deep, Mapping::Kept).unwrap_err();
+        assert!(problem.message.contains("nested"), "{problem:?}");
+    }
+}

@@ -1,0 +1,480 @@
+//! TypeScript files evaluated by the built-in engine, and by the machine's Node.
+
+use std::time::{Duration, Instant};
+
+use hm_dsl_engine::{DslError, EvalSettings, TypeScriptLimits, discover, evaluate_within};
+use hm_pipeline_ir::Pipeline;
+
+use crate::support::{Project, slugs};
+
+const CI: &str = r#"
+import { pipeline, push, sh, type PipelineDefinition } from "@harmont/hm";
+
+const definitions: PipelineDefinition[] = [
+  { slug: "ci", triggers: [push({ branch: "main" })], pipeline: pipeline([sh("make", { label: "build" })]) },
+];
+
+export default definitions;
+"#;
+
+const DEFINITION: &str = r#"{"version":"0","graph":{"nodes":[{"step":{"key":"build","cmd":"make","label":"build","image":"ubuntu:24.04"},"env":{"DEBIAN_FRONTEND":"noninteractive","TERM":"dumb"}}],"node_holes":[],"edge_property":"directed","edges":[]}}"#;
+
+/// The commands of a pipeline's steps, in order.
+fn commands(project: &mut Project, slug: &str) -> Vec<String> {
+    let envelope = project.evaluate();
+    assert_eq!(project.shown(&envelope.problems), [] as [&str; 0]);
+    let definition = envelope.find(slug).unwrap().definition();
+    let pipeline = Pipeline::parse(definition.as_bytes()).unwrap();
+    assert_eq!(pipeline.warnings(), []);
+    let value: serde_json::Value = serde_json::from_str(definition).unwrap();
+    let nodes = value["graph"]["nodes"].as_array().unwrap();
+    nodes
+        .iter()
+        .map(|node| node["step"]["cmd"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn with_limits(project: &mut Project, limits: TypeScriptLimits) -> Vec<String> {
+    let dir = discover(&project.root()).unwrap().unwrap();
+    let settings = EvalSettings {
+        env: project.env.clone(),
+        sdk_cache_dir: project.cache(),
+    };
+    let envelope = evaluate_within(&dir, &settings, limits, &mut Vec::new()).unwrap();
+    project.shown(&envelope.problems).into_iter().collect()
+}
+
+#[test]
+fn every_pipeline_comes_with_its_definition_verbatim() {
+    let mut project = Project::new(&[("ci.ts", CI)]);
+    let envelope = project.evaluate();
+    assert_eq!(project.shown(&envelope.problems), [] as [&str; 0]);
+    assert_eq!(envelope.find("ci").unwrap().definition(), DEFINITION);
+    let parsed: serde_json::Value = serde_json::from_str(&envelope.to_json()).unwrap();
+    assert_eq!(parsed["pipelines"][0]["name"], "ci");
+    assert_eq!(
+        parsed["pipelines"][0]["triggers"],
+        serde_json::json!([{"event": "push", "branches": ["main"]}])
+    );
+}
+
+#[test]
+fn both_languages_share_an_envelope_in_the_order_of_file_names() {
+    let python = "import harmont as hm\n@hm.pipeline('NAME')\ndef f(): return hm.sh('make', label='build')\n";
+    let mut project = Project::new(&[
+        ("b.ts", CI),
+        ("a.py", &python.replace("NAME", "first")),
+        ("c.py", &python.replace("NAME", "last")),
+        ("d.ts", CI),
+        ("e.py", &python.replace("NAME", "ci")),
+    ]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["first", "ci", "last"]);
+    let shown = project.shown(&envelope.problems);
+    assert_eq!(shown.len(), 2, "{shown:?}");
+    assert!(
+        shown[0].starts_with("d.ts") && shown[0].contains("two pipelines have the slug \"ci\""),
+        "{shown:?}"
+    );
+    assert!(shown[1].starts_with("e.py"), "{shown:?}");
+    let value =
+        |slug: &str| -> serde_json::Value { serde_json::from_str(envelope.find(slug).unwrap().definition()).unwrap() };
+    assert_eq!(value("first"), value("ci"));
+}
+
+#[test]
+fn the_language_is_whole() {
+    let mut project = Project::new(&[(
+        "ci.ts",
+        r#"
+import { pipeline, sh, matrix, type Step } from "@harmont/hm";
+import { aptBase } from "@harmont/hm/toolchains";
+import * as path from "node:path";
+import { readFileSync, existsSync, readdirSync, statSync } from "node:fs";
+import fsp from "node:fs/promises";
+import settings from "../settings.json";
+import typed from "../settings.json" with { type: "json" };
+import { named } from "./lib/named";
+import { other } from "./lib/other.js";
+
+enum Mode { Fast = "fast", Slow = "slow" }
+namespace Names { export const one = "one"; }
+const wait = async <T,>(value: T): Promise<T> => value;
+
+class Builder {
+  #steps: Step[] = [];
+  static made = 0;
+  static { Builder.made++; }
+  constructor(private readonly prefix: string) {}
+  add(cmd?: string): this {
+    this.#steps.push(sh(`${this.prefix} ${cmd ?? "nothing"}`));
+    return this;
+  }
+  *[Symbol.iterator](): Generator<Step> { yield* this.#steps; }
+}
+
+const builder = new Builder("run").add("a").add().add(settings?.deep?.missing ?? Mode.Fast);
+const waited = await wait("waited");
+const { default: late } = await import("./lib/late.mjs");
+const text = (await fsp.readFile("settings.json", "utf8")).length;
+const lines = [
+  ...builder, sh(Names.one), sh(waited), sh(late), sh(named), sh(other), sh(typed.name),
+  sh(`${text === readFileSync("settings.json").length}`),
+  sh(path.relative(process.cwd(), path.join(import.meta.dirname, "..", "x"))),
+  sh(readdirSync(".hm/lib").join(" ")),
+  sh(`${existsSync("nothing")} ${existsSync("settings.json")} ${statSync(".hm")?.isDirectory()}`),
+  sh(JSON.parse(readFileSync("settings.json") as unknown as string).name),
+  sh(process.env["GREETING"] ?? "no greeting"),
+  ...matrix({ os: ["x", "y"], n: [1, 2] }, { exclude: [{ os: "y", n: 2 }] }).map(({ os, n }) => sh(`${os}${n}`)),
+  sh([3, 1, 2].toSorted().at(-1)!.toString().padStart(2, "0").replaceAll("0", "_")),
+  aptBase({ packages: ["curl"] }),
+];
+console.log("lines", lines.length, { a: [1, "x"] });
+export const pipelines = { slug: "ci", pipeline: async () => lines };
+"#,
+    )]);
+    project.write("settings.json", "{\"name\": \"from json\"}");
+    project.write(".hm/lib/named.ts", "export const named: string = 'named';\n");
+    project.write(".hm/lib/other.ts", "export { named as other } from './named.js';\n");
+    project.write(".hm/lib/late.mjs", "export default 'late';\n");
+    project.env.insert("GREETING".to_owned(), "hello".to_owned());
+    assert_eq!(
+        commands(&mut project, "ci"),
+        [
+            "run a",
+            "run nothing",
+            "run fast",
+            "one",
+            "waited",
+            "late",
+            "named",
+            "named",
+            "from json",
+            "true",
+            "x",
+            "late.mjs named.ts other.ts",
+            "false true true",
+            "from json",
+            "hello",
+            "x1",
+            "x2",
+            "y1",
+            "_3",
+            "apt-get update && apt-get install -y curl",
+        ]
+    );
+    assert_eq!(
+        String::from_utf8(project.printed).unwrap(),
+        "lines 20 { a: [1, \"x\"] }\n"
+    );
+}
+
+#[test]
+fn a_broken_file_names_its_line_and_hides_no_other() {
+    let mut project = Project::new(&[
+        ("a_syntax.ts", "import { sh } from '@harmont/hm';\n\nconst x: = 1;\n"),
+        (
+            "b_throws.ts",
+            "interface A {\n  a: string;\n}\n\nconst a: A | undefined = undefined;\nfunction f(): string {\n  return a!.a;\n}\nf();\nexport default [];\n",
+        ),
+        (
+            "c_sdk.ts",
+            "import { sh, type Step } from '@harmont/hm';\ntype S = Step;\n\nexport const step: S =\n  sh('x', { cwd: '' });\n",
+        ),
+        ("d_shape.ts", "export default 'ci';\n"),
+        ("e_nothing.ts", "const pipelines = [];\n"),
+        (
+            "f_export.ts",
+            "import {\n  pipelin,\n} from '@harmont/hm';\nexport default pipelin;\n",
+        ),
+        ("g_missing.ts", "\nimport './missing.ts';\n"),
+        (
+            "h_nested.ts",
+            "import { x } from './lib/broken.ts';\nexport default x;\n",
+        ),
+        (
+            "i_option.ts",
+            "import { sh } from '@harmont/hm';\nexport const a = sh('x', { lable: 'a' } as object);\n",
+        ),
+        ("j_string.ts", "throw 'no error';\n"),
+        ("k_exit.ts", "process.exit(3);\n"),
+        ("l_waits.ts", "await new Promise(() => {});\n"),
+        (
+            "m_async.ts",
+            "export const f = async () => {\n  await 1;\n  throw new RangeError('late');\n};\nawait f();\n",
+        ),
+        ("z_good.ts", CI),
+    ]);
+    project.write(".hm/lib/broken.ts", "export const x = 1;\nlet y = ;\n");
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    let shown = project.shown(&envelope.problems);
+    let expected = [
+        ("a_syntax.ts:3", "SyntaxError: "),
+        ("b_throws.ts:7", "TypeError: cannot read property 'a' of undefined"),
+        ("c_sdk.ts:5", "hm: cwd must not be empty"),
+        ("d_shape.ts", "hm: a file exports pipeline definitions, not \"ci\""),
+        ("e_nothing.ts", "hm: the file exports nothing"),
+        ("f_export.ts:2", "SyntaxError: "),
+        (
+            "g_missing.ts:2",
+            "hm: cannot import \"./missing.ts\": there is no such file",
+        ),
+        ("i_option.ts:2", "hm: sh has no option \"lable\""),
+        ("j_string.ts", "hm: the file throws no error"),
+        ("k_exit.ts:1", "hm: the file ends the evaluation: process.exit(3)"),
+        ("l_waits.ts", "hm: the file waits for a promise"),
+        ("lib/broken.ts:2", "SyntaxError: "),
+        ("m_async.ts:3", "RangeError: late"),
+    ];
+    assert_eq!(shown.len(), expected.len(), "{shown:#?}");
+    for (shown, (place, message)) in shown.iter().zip(expected) {
+        assert!(
+            shown.starts_with(&format!("{place}: {message}")),
+            "{place}: {message}\n{shown}"
+        );
+    }
+}
+
+#[test]
+fn one_pipeline_that_fails_hides_no_other_of_its_file() {
+    let mut project = Project::new(&[(
+        "ci.ts",
+        r#"import { sh, pipeline, timeout, wait } from "@harmont/hm";
+export default [
+  { slug: "one", pipeline: () => timeout("1m", wait()) },
+  { slug: "two", pipeline: pipeline([sh("two")]) },
+  { slug: "two", pipeline: pipeline([sh("again")]) },
+  { slug: "Three", pipeline: pipeline([sh("x")]) },
+  { slug: "four", pipeline: () => [] },
+  { slug: "five", pipelines: [] },
+  { slug: "six", pipeline: async () => sh("six") },
+];
+"#,
+    )]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["two", "six"]);
+    let shown = project.shown(&envelope.problems);
+    let expected = [
+        "ci.ts:3: pipeline \"one\": hm.timeout: a wait() has no budget",
+        "ci.ts:4: pipeline \"two\": hm: two pipelines have the slug \"two\"",
+        "ci.ts: hm: \"Three\" is no slug of a pipeline",
+        "ci.ts:7: pipeline \"four\": hm: a pipeline needs at least one step",
+        "ci.ts: hm: the pipeline \"five\" has no option \"pipelines\"",
+    ];
+    assert_eq!(shown.len(), expected.len(), "{shown:#?}");
+    for (shown, expected) in shown.iter().zip(expected) {
+        assert!(shown.starts_with(expected), "{expected}\n{shown}");
+    }
+}
+
+#[test]
+fn nothing_outside_the_repository_is_read() {
+    let import = |path: &str| format!("import x from '{path}';\nexport default x;\n");
+    let read =
+        |path: &str| format!("import {{ readFileSync }} from 'node:fs';\nreadFileSync('{path}');\nexport {{}};\n");
+    let mut project = Project::new(&[
+        ("a.ts", &import("../../../../../../../etc/passwd")),
+        ("b.ts", &import("/etc/passwd")),
+        ("c.ts", &import("../out/passwd")),
+        ("d.ts", &read("../../../../../../etc/passwd")),
+        ("e.ts", &read("/etc/passwd")),
+        ("f.ts", &read("out/passwd")),
+        ("g.ts", &import("lodash")),
+        ("h.ts", &import("node:child_process")),
+        ("i.ts", &import("https://example.com/x.js")),
+        ("j.ts", &import("../LICENSE")),
+    ]);
+    project.write("LICENSE", "none");
+    std::os::unix::fs::symlink("/etc", project.root().join("out")).unwrap();
+    let envelope = project.evaluate();
+    let shown = project.shown(&envelope.problems);
+    assert_eq!(shown.len(), 10, "{shown:#?}");
+    for (index, shown) in shown.iter().enumerate() {
+        let (line, words) = match index {
+            0..3 => (1, "is outside the repository"),
+            3..6 => (2, "is outside the repository"),
+            6..9 => (1, "set HM_TS_RUNTIME=node"),
+            _ => (1, "import .ts, .js and .json files only"),
+        };
+        assert!(
+            shown.contains(words) && shown.contains(&format!(".ts:{line}: hm: ")),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn budgets_hold_and_the_next_file_has_its_own() {
+    let mut project = Project::new(&[
+        ("a.ts", "let n: number = 0;\nfor (;;) {\n  n++;\n}\n"),
+        (
+            "b.ts",
+            "const all: unknown[] = [];\nfor (;;) all.push(new Array(1000).fill(n()));\nfunction n(): number { return 1; }\n",
+        ),
+        ("c.ts", "const f = (): number => f() + 1;\nf();\n"),
+        (
+            "d.ts",
+            "async function spin(): Promise<void> { for (;;) await 0; }\nawait spin();\n",
+        ),
+        ("e.ts", "/^(a+)+$/.test('a'.repeat(60) + 'b');\n"),
+        ("z.ts", CI),
+    ]);
+    let limits = TypeScriptLimits {
+        time: Duration::from_millis(500),
+        memory: 32 * 1024 * 1024,
+    };
+    let start = Instant::now();
+    let shown = with_limits(&mut project, limits);
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    let expected = [
+        ("a.ts", "hm: the file runs longer than 0.5 s"),
+        ("b.ts", "hm: the file uses more memory than 32 MiB"),
+        ("c.ts", "RangeError"),
+        ("d.ts", "hm: the file runs longer than 0.5 s"),
+        ("e.ts", "hm: the file runs longer than 0.5 s"),
+    ];
+    assert_eq!(shown.len(), expected.len(), "{shown:#?}");
+    for (shown, (file, words)) in shown.iter().zip(expected) {
+        assert!(shown.contains(file) && shown.contains(words), "{file} {words}\n{shown}");
+    }
+}
+
+#[test]
+fn a_built_in_function_that_never_returns_is_left_behind() {
+    let mut project = Project::new(&[
+        ("a.ts", "Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1);\n"),
+        ("z.ts", CI),
+    ]);
+    let limits = TypeScriptLimits {
+        time: Duration::from_millis(200),
+        ..TypeScriptLimits::default()
+    };
+    let shown = with_limits(&mut project, limits);
+    assert_eq!(shown.len(), 1, "{shown:#?}");
+    assert!(shown[0].contains("hm: the file runs longer than 0.2 s"), "{shown:#?}");
+}
+
+#[test]
+fn an_unknown_runtime_is_an_error() {
+    let mut project = Project::new(&[("ci.ts", CI)]);
+    project.env.insert("HM_TS_RUNTIME".to_owned(), "deno".to_owned());
+    let error = project.try_evaluate().unwrap_err();
+    assert!(matches!(&error, DslError::TypeScriptRuntime { value } if value == "deno"));
+    assert!(error.fix().unwrap().contains("HM_TS_RUNTIME=node"));
+}
+
+fn node(project: &mut Project) {
+    project.set("HM_TS_RUNTIME", "node");
+}
+
+#[test]
+fn node_renders_the_same() {
+    let text = r#"
+import { pipeline, sh, wait } from "@harmont/hm";
+import { aptBase } from "@harmont/hm/toolchains";
+import { basename } from "node:path";
+import settings from "../settings.json";
+import { named } from "./lib/named";
+
+enum Mode { Fast = "fast" }
+console.log("printed");
+export default [
+  { slug: "one", pipeline: pipeline([aptBase({ packages: ["curl"] }), wait(), sh(named), sh(Mode.Fast)]) },
+  { slug: "two", pipeline: async () => sh(basename(settings.name), { env: { A: "ü" } }) },
+];
+"#;
+    let mut project = Project::new(&[("ci.ts", text), ("lib.ts", "export const a = 1;\n")]);
+    project.write("settings.json", "{\"name\": \"from/json\"}");
+    project.write(".hm/lib/named.ts", "export const named: string = 'named';\n");
+    let embedded = project.evaluate();
+    assert_eq!(project.shown(&embedded.problems), [] as [&str; 0]);
+    assert_eq!(slugs(&embedded), ["one", "two"]);
+    node(&mut project);
+    let in_node = project.evaluate();
+    assert_eq!(project.shown(&in_node.problems), [] as [&str; 0]);
+    assert_eq!(in_node.to_json(), embedded.to_json());
+    assert_eq!(String::from_utf8(project.printed).unwrap(), "printed\nprinted\n");
+}
+
+#[test]
+fn node_offers_its_modules_and_packages() {
+    let mut project = Project::new(&[(
+        "ci.ts",
+        "import { sh } from '@harmont/hm';\nimport { createHash } from 'node:crypto';\nimport { word } from 'words';\n\
+         export default { slug: 'ci', pipeline: () => sh(`${word} ${createHash('md5').update('').digest('hex')}`) };\n",
+    )]);
+    project.write(
+        "node_modules/words/package.json",
+        "{\"name\": \"words\", \"main\": \"index.cjs\"}",
+    );
+    project.write("node_modules/words/index.cjs", "exports.word = 'hello';\n");
+    node(&mut project);
+    assert_eq!(commands(&mut project, "ci"), ["hello d41d8cd98f00b204e9800998ecf8427e"]);
+}
+
+#[test]
+fn node_tells_the_same_lines() {
+    let mut project = Project::new(&[
+        ("a_syntax.ts", "import { sh } from '@harmont/hm';\n\nconst x: = 1;\n"),
+        (
+            "b_throws.ts",
+            "interface A {\n  a: string;\n}\n\nconst a: A | undefined = undefined;\nfunction f(): string {\n  return a!.a;\n}\nf();\nexport default [];\n",
+        ),
+        (
+            "c_sdk.ts",
+            "import { sh, type Step } from '@harmont/hm';\ntype S = Step;\n\nexport const step: S =\n  sh('x', { cwd: '' });\n",
+        ),
+        ("e_nothing.ts", "const pipelines = [];\n"),
+        (
+            "f_export.ts",
+            "import {\n  pipelin,\n} from '@harmont/hm';\nexport default pipelin;\n",
+        ),
+        ("g_missing.ts", "\nimport './missing.ts';\n"),
+        (
+            "h_nested.ts",
+            "import { x } from './lib/broken.ts';\nexport default x;\n",
+        ),
+        ("k_exit.ts", "process.exit(3);\n"),
+        ("z_good.ts", CI),
+    ]);
+    project.write(".hm/lib/broken.ts", "export const x = 1;\nlet y = ;\n");
+    node(&mut project);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    assert_eq!(envelope.find("ci").unwrap().definition(), DEFINITION);
+    let shown = project.shown(&envelope.problems);
+    let expected = [
+        ("a_syntax.ts:3", "SyntaxError: "),
+        ("b_throws.ts:7", "TypeError: "),
+        ("c_sdk.ts:5", "hm: cwd must not be empty"),
+        ("e_nothing.ts", "hm: the file exports nothing"),
+        ("f_export.ts:2", "SyntaxError: "),
+        (
+            "g_missing.ts:2",
+            "hm: cannot import \"./missing.ts\": there is no such file",
+        ),
+        (
+            "k_exit.ts",
+            "hm: Node ended while it evaluated the file (exit status: 3)",
+        ),
+        ("lib/broken.ts:2", "SyntaxError: "),
+    ];
+    assert_eq!(shown.len(), expected.len(), "{shown:#?}");
+    for (shown, (place, message)) in shown.iter().zip(expected) {
+        assert!(
+            shown.starts_with(&format!("{place}: {message}")),
+            "{place}: {message}\n{shown}"
+        );
+    }
+}
+
+#[test]
+fn without_node_the_fix_is_named() {
+    let mut project = Project::new(&[("ci.ts", CI)]);
+    node(&mut project);
+    project.set("PATH", "/nowhere");
+    let error = project.try_evaluate().unwrap_err();
+    assert!(matches!(error, DslError::NoNode));
+    assert!(error.fix().unwrap().contains("unset HM_TS_RUNTIME"));
+}

@@ -1,0 +1,7 @@
+// `node:fs/promises`.
+
+import { promises } from "node:fs";
+
+export const { readFile, access, stat, lstat, realpath, readdir } = promises;
+
+export default promises;

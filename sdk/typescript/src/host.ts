@@ -1,0 +1,43 @@
+// What `hm` calls to read a pipeline file. Not part of the package's interface.
+
+import { head, type PipelineDefinition, refuseRepeated, render } from "./envelope.js";
+
+/** What went wrong with one pipeline of a file. */
+interface Failure {
+  readonly slug: string | null;
+  readonly error: unknown;
+}
+
+/** What a file declares: each pipeline's entry of the envelope as JSON, and what failed. */
+export interface Collected {
+  readonly pipelines: string[];
+  readonly failures: Failure[];
+}
+
+/** Renders what the module `exports`; a pipeline that fails does not hide the others. */
+export async function collect(exports: Readonly<Record<string, unknown>>): Promise<Collected> {
+  const collected: Collected = { pipelines: [], failures: [] };
+  const seen = new Set<string>();
+  for (const definition of definitions(exports)) {
+    let slug: string | null = null;
+    try {
+      const written = head(definition);
+      slug = written.slug;
+      refuseRepeated(slug, seen);
+      collected.pipelines.push(JSON.stringify({ ...written, definition: await render(definition) }));
+    } catch (error) {
+      collected.failures.push({ slug, error });
+    }
+  }
+  return collected;
+}
+
+/** `export const pipelines` and the default export; one object given under both names counts once. */
+function definitions(exports: Readonly<Record<string, unknown>>): PipelineDefinition[] {
+  const found = new Set<unknown>();
+  for (const exported of [exports["default"], exports["pipelines"]]) {
+    if (exported === undefined) continue;
+    for (const definition of Array.isArray(exported) ? exported : [exported]) found.add(definition);
+  }
+  return [...found] as PipelineDefinition[];
+}
