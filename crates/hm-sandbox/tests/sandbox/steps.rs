@@ -365,7 +365,11 @@ async fn binds() {
         read_only: true,
     }];
     let inside = run_with(&launcher, &machine, "true", |request| request.binds = outside).await;
-    assert!(matches!(inside.result, Ok(_) | Err(SandboxError::Setup { .. })));
+    assert!(matches!(
+        inside.result,
+        Err(SandboxError::Setup { stage: Stage::Bind, .. })
+    ));
+    assert!(!bench.path("shared/shared").exists() && fs::read_dir(bench.path("shared")).unwrap().count() == 2);
     let missing = vec![bind("nothing", "/x", true)];
     let error = run_with(&launcher, &machine, "true", |request| request.binds = missing)
         .await
