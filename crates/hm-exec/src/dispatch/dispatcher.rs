@@ -322,11 +322,13 @@ impl<L: EventLog> Dispatcher<L> {
 
     fn replay(&mut self, step: StepIndex) {
         let found = self.found.remove(&step).unwrap_or_default();
-        let output = self.output(step);
-        for (stream, bytes) in found.output {
-            output.write(stream, &bytes);
+        if found.log.is_none() {
+            let output = self.output(step);
+            for (stream, bytes) in found.output {
+                output.write(stream, &bytes);
+            }
+            output.finish();
         }
-        output.finish();
         if let Some(log) = found.log.filter(|_| !self.log_failure.has_happened()) {
             self.log_failure
                 .note(self.log.replay(step, self.state.step_id(step), &log));

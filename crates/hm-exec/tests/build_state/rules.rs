@@ -392,3 +392,32 @@ fn times_come_from_the_inputs() {
     });
     assert_eq!(at.as_deref(), Some("1970-01-01T00:00:11Z"));
 }
+
+#[test]
+fn a_step_over_its_budget_stays_so_when_the_build_is_canceled() {
+    let mut build = begun(&[step("slow").with("timeout_seconds", 5)]);
+    build.tell(Input::TimerFired(Timer::Step(StepIndex::new(0))));
+    build.cancel(CancelReason::Interrupt);
+    build.stops(0);
+    assert_eq!(build.fates(), ["TimedOut 124"]);
+    assert_eq!(build.exit_code(), 130);
+}
+
+#[test]
+fn what_a_look_up_holds_is_given_up_where_the_step_is_skipped() {
+    let mut settings = settings(&pipeline(&[
+        step("bad"),
+        step("miss").cached(),
+        step("asked").cached(),
+        step("plain"),
+    ]));
+    settings.parallelism = NonZeroUsize::MIN;
+    let mut build = Simulation::begun(settings);
+    build.looked_up(1, CacheAnswer::Miss);
+    build.exits(0, 1);
+    build.looked_up(2, CacheAnswer::Stopped);
+    let skipped = "skipped: StepFailed";
+    assert_eq!(build.fates(), ["Failed 1", skipped, skipped, skipped]);
+    let given_up: Vec<u32> = build.abandoned.iter().map(|at| at.as_u32()).collect();
+    assert_eq!(given_up, [1, 2], "only what was looked up holds something");
+}

@@ -11,7 +11,7 @@ use hm_exec::{
     RunOptions, RunRequest, RunnerRegistry, VmRunner,
 };
 use hm_pipeline_ir::Pipeline;
-use hm_plugin_protocol::{BuildEvent, RunId, Sequenced, StepId};
+use hm_plugin_protocol::{BuildEvent, BuildView, RunId, Sequenced, StepId};
 use hm_store::{Store, StoreSettings, SystemClock};
 use hm_vm::{HmVm, HmVmSettings, MemoryBackend, MemoryCache, Network};
 use serde_json::{Value, json};
@@ -179,6 +179,7 @@ impl Bench {
         );
         assert_eq!(outcome.leftovers, Vec::<String>::new());
         let events: Vec<_> = events.into_iter().map(|event| event.event).collect();
+        check_view(&events, &outcome);
         let keys = events.iter().filter_map(|event| match event {
             BuildEvent::StepQueued { step_id, key, .. } => Some((*step_id, key.clone())),
             _ => None,
@@ -260,4 +261,20 @@ impl Built {
         });
         lines.collect()
     }
+}
+
+/// That the fold of the events comes to the same end as the build.
+fn check_view(events: &[BuildEvent], outcome: &BuildOutcome) {
+    let mut view = BuildView::new();
+    for event in events {
+        view.apply(event);
+    }
+    let verdict = view.verdict().expect("the build ended");
+    assert_eq!((verdict.status, verdict.exit_code), (outcome.status, outcome.exit_code));
+    assert!(
+        view.steps().iter().all(|step| step.phase.is_terminal()),
+        "{:?}",
+        view.steps()
+    );
+    assert_eq!(view.plan().map(|plan| plan.step_count), Some(view.counts().total()));
 }

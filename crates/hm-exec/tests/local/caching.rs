@@ -112,6 +112,12 @@ async fn a_path_that_matches_nothing_is_told_in_the_steps_log() {
     let built = bench.run(&plan().with("a", "echo ran", &policy)).await;
     assert_eq!(built.log("a").len(), 2, "{:?}", built.log("a"));
     assert!(built.log("a")[0].contains("nothing.toml"), "{:?}", built.log("a"));
+    let again = bench.run(&plan().with("a", "echo ran", &policy)).await;
+    assert_eq!(
+        (again.end("a"), again.log("a")),
+        ("Cached 0".to_owned(), built.log("a")),
+        "once, not twice"
+    );
     bench.close();
 }
 

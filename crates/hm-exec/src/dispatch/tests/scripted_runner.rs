@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hm_plugin_protocol::{CacheDecision, ExecutorInput, RunId, SnapshotRef, StepResult, Stream};
-use hm_vm::Usage;
+use hm_vm::{StopToken, Usage};
 
-use crate::runner::{Keepsake, Lookup, StepContext, StepError, StepRunner};
+use crate::runner::{BuildContext, Keepsake, Lookup, StepContext, StepError, StepRunner};
 
 /// Words, separated by `;`: `print TEXT`, `exit N`, `sleep SECONDS` (stops when told to), `stubborn SECONDS` (doesn't),
 /// `panic`, `break` (an engine error), `bare` (leaves no snapshot), `env NAME`. The name of a cached step's `env_keys`
@@ -24,6 +24,7 @@ pub(super) struct ScriptedRunner {
     /// Locks that look-ups gave out and that nobody dropped.
     pub(super) locks: std::sync::Arc<()>,
     pub(super) builds_ended: AtomicUsize,
+    pub(super) preparing: AtomicUsize,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +68,15 @@ fn broken() -> StepError {
 impl StepRunner for ScriptedRunner {
     fn name(&self) -> &'static str {
         "scripted"
+    }
+
+    /// Takes for ever.
+    async fn prepare(&self, _build: &BuildContext, images: &[&str], stop: &StopToken) -> Result<(), StepError> {
+        let _at_work = AtWork(&self.preparing);
+        self.preparing.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(images, ["host"], "each once");
+        stop.stopped().await;
+        Ok(())
     }
 
     async fn lookup(&self, context: &StepContext) -> Result<Lookup, StepError> {

@@ -164,6 +164,7 @@ fn context(run_id: RunId, pipeline: &Arc<Pipeline>) -> BuildContext {
 
 impl Tried {
     fn check_nothing_is_left(&self) {
+        assert_eq!(self.runner.preparing.load(Ordering::SeqCst), 0, "images are looked for");
         assert_eq!(self.runner.at_work.load(Ordering::SeqCst), 0, "a step is at work");
         assert_eq!(
             *self.runner.snapshots.lock().expect("no panic holds this"),
