@@ -61,7 +61,7 @@ impl<'a> Shelf<'a> {
             return Ok(None);
         }
         self.mark(tree)?;
-        self.note(tree, root)?;
+        self.note(tree, root, false)?;
         Ok(Some(Held { folder }))
     }
 
@@ -71,7 +71,7 @@ impl<'a> Shelf<'a> {
         self.drop_unknown(tree, &folder)?;
         let lock = lock(self.store, Lock::Shared)?;
         self.mark(tree)?;
-        self.note(tree, root)?;
+        self.note(tree, root, !folder.exists())?;
         let placed = fs::rename(temporary, &folder);
         drop(lock);
         match placed {
@@ -116,13 +116,15 @@ impl<'a> Shelf<'a> {
         File::create(&path).map(drop).map_err(FileError::at("make", &path))
     }
 
-    fn note(&self, tree: &TreeId, root: &Path) -> Result<(), IndexError> {
+    /// Writes the tree's row. A tree that is made `anew` is as sure as this boot, whatever the row said before.
+    fn note(&self, tree: &TreeId, root: &Path, anew: bool) -> Result<(), IndexError> {
         let (tree, root, now) = (tree.to_hex(), name_of(root), self.store.now().as_millisecond());
         self.store.index().write(|change| {
             change.execute(
                 "INSERT INTO workspaces (tree, root, last_used, boot) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (tree) DO UPDATE SET root = excluded.root, last_used = excluded.last_used",
-                params![tree, root, now, self.store.boot_id()],
+                 ON CONFLICT (tree) DO UPDATE SET root = excluded.root, last_used = excluded.last_used,
+                    boot = iif(?5, excluded.boot, boot), durable = iif(?5, 0, durable)",
+                params![tree, root, now, self.store.boot_id(), anew],
             )?;
             Ok(())
         })

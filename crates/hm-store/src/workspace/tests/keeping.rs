@@ -115,3 +115,25 @@ fn many_captures_at_once_end_with_one_tree() {
     let folder = bench.store.layout().workspace_layer(&trees[0]).join(WORKSPACE_FOLDER);
     assert_eq!(listing(&folder), listing(&bench.root()));
 }
+
+#[test]
+fn a_lost_tree_is_made_anew_and_not_taken_for_durable() {
+    let bench = Bench::new();
+    bench.write("f", "content");
+    let first = bench.capture();
+    bench.store.make_durable().unwrap();
+    let durable = || {
+        let ask = "SELECT durable FROM workspaces";
+        bench
+            .store
+            .index()
+            .read(|index| index.query_row(ask, [], |row| row.get::<_, i64>(0)))
+            .unwrap()
+    };
+    assert_eq!(durable(), 1);
+    assert!(bench.capture().reused);
+    assert_eq!(durable(), 1);
+    fs::remove_dir_all(first.layer.parent().unwrap()).unwrap();
+    assert!(!bench.capture().reused);
+    assert_eq!(durable(), 0);
+}
