@@ -73,7 +73,7 @@ pub struct ImageConfig {
     pub env: Vec<(String, String)>,
     /// User of commands: a name or number, optionally `:group`; root where absent.
     pub user: Option<String>,
-    /// Working folder where the machine has no workspace and the command names none.
+    /// Shown to whoever asks; commands that name no folder run in `/workspace`.
     pub working_dir: Option<String>,
 }
 

@@ -40,8 +40,8 @@ pub(crate) struct Ground {
     pub(crate) backend: Arc<dyn VmBackend>,
     pub(crate) image: BootImage,
     pub(crate) tree: Tree,
-    store: Store,
-    _folder: TempDir,
+    pub(crate) store: Store,
+    pub(crate) folder: TempDir,
 }
 
 impl Ground {
@@ -72,7 +72,7 @@ impl Ground {
             image,
             tree,
             store,
-            _folder: folder,
+            folder,
         }
     }
 

@@ -5,12 +5,13 @@
 
 mod bodies;
 mod ground;
+mod small_image;
 
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
-use crate::bodies::{BODIES, Body};
+use crate::bodies::{BODIES, Body, SANDBOX_BODIES};
 use crate::ground::{Ground, Kind};
 
 fn main() -> ExitCode {
@@ -18,7 +19,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let kinds = Kind::all();
     let trials = kinds.into_iter().flat_map(|kind| {
-        BODIES.iter().map(move |Body { name, run }| {
+        let own = match kind {
+            Kind::Memory => &[],
+            Kind::Sandbox => SANDBOX_BODIES,
+        };
+        BODIES.iter().chain(own).map(move |Body { name, run }| {
             Trial::test(format!("{}::{name}", kind.name()), move || {
                 let runtime = tokio::runtime::Builder::new_multi_thread()
                     .worker_threads(2)

@@ -261,14 +261,8 @@ impl Shell<'_> {
             ["sleep", time, ..] => self.sleep(time, io).await,
             ["wait", ..] => {
                 for item in std::mem::take(&mut self.state.background) {
-                    let saved = self.state.clone();
-                    let list = vec![AndOr {
-                        background: false,
-                        ..item
-                    }];
-                    // As of any job that `wait` without operands waits for, its status is nobody's.
-                    drop(self.list(&list, io).await);
-                    self.state = saved;
+                    self.job(item, io).await;
+                    self.heed_stop(io).await?;
                 }
                 Ok(0)
             }
@@ -297,6 +291,25 @@ impl Shell<'_> {
         }
     }
 
+    /// Runs a command of the background. As of any job that `wait` without operands waits for, its status is nobody's.
+    async fn job(&mut self, item: AndOr, io: &Io) {
+        let saved = self.state.clone();
+        self.reset_trap();
+        let list = vec![AndOr {
+            background: false,
+            ..item
+        }];
+        drop(self.list(&list, io).await);
+        self.state = saved;
+    }
+
+    /// A trap is the shell's own: others end, or go on where it ignores the signal.
+    fn reset_trap(&mut self) {
+        if !matches!(self.state.on_term, OnTerm::Ignore) {
+            self.state.on_term = OnTerm::End;
+        }
+    }
+
     fn boxed_call<'a>(&'a mut self, args: &'a [String], io: &'a Io) -> FlowFuture<'a> {
         Box::pin(self.call(args, io))
     }
@@ -306,9 +319,7 @@ impl Shell<'_> {
         let saved = self.state.clone();
         self.state.vars.retain(|_, var| var.exported);
         self.state.exit_on_error = exit_on_error;
-        if !matches!(self.state.on_term, OnTerm::Ignore) {
-            self.state.on_term = OnTerm::End;
-        }
+        self.reset_trap();
         let status = self.script(script, io).await;
         self.state = saved;
         status

@@ -5,6 +5,7 @@ mod delta;
 mod files;
 mod image;
 mod output;
+mod sandbox;
 mod snapshot;
 mod stop;
 mod workspace;
@@ -19,8 +20,8 @@ pub(crate) struct Body {
 }
 
 macro_rules! bodies {
-    ($($module:ident { $($name:ident)* })*) => {
-        pub(crate) const BODIES: &[Body] = &[$($(
+    ($list:ident: $($module:ident { $($name:ident)* })*) => {
+        pub(crate) const $list: &[Body] = &[$($(
             Body {
                 name: concat!(stringify!($module), "::", stringify!($name)),
                 run: |ground| Box::pin($module::$name(ground)),
@@ -30,6 +31,7 @@ macro_rules! bodies {
 }
 
 bodies! {
+    BODIES:
     files {
         stay_between_commands
         have_modes
@@ -99,5 +101,19 @@ bodies! {
         several_trees_one_after_the_other
         siblings_share_it
         does_not_count_for_the_content_hash
+    }
+}
+
+bodies! {
+    SANDBOX_BODIES:
+    sandbox {
+        an_image_without_a_shell_is_an_error
+        name_service_files_are_never_in_a_snapshot
+        no_network_means_loopback_only
+        the_images_user_owns_the_workspace
+        an_unknown_user_is_an_error
+        deep_chains_are_flattened
+        nothing_is_left_behind
+        cached_steps_outlive_the_process
     }
 }

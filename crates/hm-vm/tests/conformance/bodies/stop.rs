@@ -19,7 +19,7 @@ async fn stopped(ground: &Ground, cmd: &str, grace: Duration, at_once: bool) -> 
     outcome
 }
 
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 const SHORT: Duration = Duration::from_millis(20);
 
 pub(super) async fn ends_the_command(ground: &Ground) {
@@ -27,14 +27,10 @@ pub(super) async fn ends_the_command(ground: &Ground) {
     assert_eq!((outcome.exit, outcome.stopped), (143, true));
 }
 
+/// A shell acts on a trap when the command it waits for has ended, or at once in `wait`.
 pub(super) async fn lets_the_command_finish(ground: &Ground) {
-    let outcome = stopped(
-        ground,
-        "trap 'exit 7' TERM; echo begun; sleep 1000; exit 8",
-        LONG,
-        false,
-    )
-    .await;
+    let cmd = "trap 'exit 7' TERM; sleep 1000 & echo begun; wait; exit 8";
+    let outcome = stopped(ground, cmd, LONG, false).await;
     assert_eq!((outcome.exit, outcome.stopped), (7, true));
 }
 

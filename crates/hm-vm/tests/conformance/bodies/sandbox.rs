@@ -1,0 +1,220 @@
+//! What only machines of the sandbox have.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hm_plugin_protocol::RunId;
+use hm_store::{Store, StoreSettings, SystemClock};
+use hm_vm::{
+    BootImage, HmVm, HmVmSettings, Lookup, MachineRequest, Network, ParentState, SandboxBackend, SandboxSettings,
+    StepBase, StepSpec, StepState, StopToken, Vm,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::ground::{Ground, Kept, left, request, run, run_request, says};
+use crate::small_image::small_image;
+
+async fn resolve(ground: &Ground, reference: &str) -> BootImage {
+    ground.backend.resolve_image(reference).await.unwrap()
+}
+
+async fn boot(ground: &Ground, image: &BootImage, network: Network) -> Box<dyn Vm> {
+    let request = MachineRequest {
+        workspace: None,
+        network,
+    };
+    ground.backend.create(image, &request).await.unwrap()
+}
+
+pub(super) async fn an_image_without_a_shell_is_an_error(ground: &Ground) {
+    let folder = ground.folder.path().join("empty");
+    fs::create_dir(&folder).unwrap();
+    let image = resolve(ground, &format!("dir:{}", folder.display())).await;
+    let mut machine = boot(ground, &image, Network::Host).await;
+    let error = run_request(&mut *machine, request("true")).await.unwrap_err();
+    assert_eq!(error.code(), "no-shell", "{error}");
+    assert!(error.to_string().contains("/usr/bin"), "{error}");
+    machine.close().await.unwrap();
+}
+
+pub(super) async fn name_service_files_are_never_in_a_snapshot(ground: &Ground) {
+    let image = resolve(ground, &small_image(ground.folder.path(), "image.tar", "")).await;
+    let mut machine = boot(ground, &image, Network::Host).await;
+    let first_line = |path: &str| {
+        fs::read_to_string(path)
+            .unwrap()
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let out = format!("{}\nyes /root\n", first_line("/etc/hosts"));
+    says(
+        &mut *machine,
+        "IFS= read -r line < /etc/hosts; echo \"$line\"; echo $FROM_IMAGE $HOME",
+        &out,
+    )
+    .await;
+    let kept = left(&mut *machine, "echo x > f").await;
+    machine.close().await.unwrap();
+    let layer = ground.store.layout().layers().join(&kept.0);
+    assert!(layer.join("workspace/f").exists() && !layer.join("etc").exists());
+    let mut machine = ground.restore(&kept).await;
+    says(&mut *machine, "echo $FROM_IMAGE; [ -s /etc/hosts ]", "yes\n").await;
+    machine.close().await.unwrap();
+}
+
+pub(super) async fn no_network_means_loopback_only(ground: &Ground) {
+    let image = resolve(ground, &small_image(ground.folder.path(), "image.tar", "")).await;
+    let mut machine = boot(ground, &image, Network::None).await;
+    let cmd = "[ ! -e /etc/resolv.conf ] && read line < /etc/hosts; echo $line; cd /sys/class/net; echo *";
+    says(&mut *machine, cmd, "127.0.0.1 localhost\nlo\n").await;
+    machine.close().await.unwrap();
+}
+
+pub(super) async fn the_images_user_owns_the_workspace(ground: &Ground) {
+    let image = resolve(ground, &small_image(ground.folder.path(), "image.tar", "build")).await;
+    ground
+        .tree
+        .write("d/f", "user 1")
+        .write("run", "#!/bin/sh\necho ran")
+        .mode("run", 0o700)
+        .mode("d", 0o700);
+    let request = MachineRequest {
+        workspace: Some(ground.capture()),
+        network: Network::Host,
+    };
+    let mut machine = ground.backend.create(&image, &request).await.unwrap();
+    says(
+        &mut *machine,
+        "echo $HOME; ./run; [ -O d/f ] && [ -O . ] && echo mine",
+        "/home/build\nran\nmine\n",
+    )
+    .await;
+    let kept = left(&mut *machine, "echo step >> d/f; echo new > d/new; echo top > top").await;
+    machine.close().await.unwrap();
+    ground.tree.write("d/g", "user 2");
+    let mut machine = ground.restore_with(&kept, Some(ground.capture())).await;
+    let cmd = "read line < d/f; echo \"$line\"; read line < top; echo $line; [ -O d/g ] && echo x >> d/g && echo mine";
+    says(&mut *machine, cmd, "user 1step\ntop\nmine\n").await;
+    machine.close().await.unwrap();
+}
+
+pub(super) async fn an_unknown_user_is_an_error(ground: &Ground) {
+    let reference = small_image(ground.folder.path(), "image.tar", "nobody-here");
+    let error = ground.backend.resolve_image(&reference).await.unwrap_err();
+    assert_eq!(error.code(), "unknown-user", "{error}");
+    assert!(error.to_string().contains("nobody-here"));
+}
+
+pub(super) async fn deep_chains_are_flattened(ground: &Ground) {
+    let mut last = ground.left_by("echo 0 > log; echo old > removed").await;
+    for number in 1..140 {
+        let mut machine = ground.restore(&last).await;
+        last = left(
+            &mut *machine,
+            &format!("echo {number} >> log; rm -f removed; echo x > f{number}"),
+        )
+        .await;
+        machine.close().await.unwrap();
+    }
+    let mut machine = ground.restore(&last).await;
+    says(&mut *machine, "wc -l < log; ls | wc -l; [ ! -e removed ]", "140\n140\n").await;
+    machine.close().await.unwrap();
+    // The backend's end waits for the merging that goes on beside builds.
+    ground.backend.close().await.unwrap();
+    let depth = ground.store.snapshots().stack(&last).unwrap().depth;
+    assert!(depth <= 140 - 64 + 1, "{depth} layers");
+}
+
+pub(super) async fn nothing_is_left_behind(ground: &Ground) {
+    let kept = ground.left_by("echo x > f").await;
+    ground.tree.write("f", "1");
+    let mut machine = ground.restore_with(&kept, Some(ground.capture())).await;
+    run(&mut *machine, "mkdir d; echo y > d/y; exit 1").await;
+    machine.close().await.unwrap();
+    ground.backend.release(&kept).await.unwrap();
+    let layout = ground.store.layout();
+    let names = |folder: &Path| fs::read_dir(folder).unwrap().count();
+    assert_eq!(
+        names(&layout.lease(ground.store.lease()).join("s")),
+        0,
+        "scratch folders"
+    );
+    assert_eq!(names(&layout.layers()), 0, "layers");
+}
+
+/// One process makes a cached step, another one uses it and boots from it.
+pub(super) async fn cached_steps_outlive_the_process(ground: &Ground) {
+    let root = ground.folder.path().join("shared-store");
+    let step = serde_json::from_value(json!({
+        "key": "k", "cmd": "echo made > f; ln -s f l", "cache": { "policy": "forever" },
+    }));
+    let step = step.unwrap();
+    for hit in [false, true] {
+        let settings = StoreSettings {
+            root: root.clone(),
+            clock: Arc::new(SystemClock),
+        };
+        let store = Store::open(settings).unwrap();
+        let backend = SandboxBackend::new(SandboxSettings {
+            store: store.clone(),
+            expose: Vec::new(),
+        });
+        let hmvm = HmVm::new(HmVmSettings {
+            backend: Arc::new(backend),
+            cache: Arc::new(store.clone()),
+            clock: Arc::new(SystemClock),
+            default_network: Network::Host,
+            platform: "linux/amd64".into(),
+        });
+        let image = hmvm.backend().resolve_image("host").await.unwrap();
+        let env = BTreeMap::new();
+        let spec = StepSpec {
+            step: &step,
+            run_id: RunId(Uuid::nil()),
+            runner: "vm",
+            env: &env,
+            workdir: "/workspace",
+            base: StepBase::Image(&image),
+            workspace: None,
+            machine_env: &env,
+            keep_snapshot: false,
+            keep_failed: false,
+            grace: Duration::from_secs(10),
+        };
+        let answer = hmvm.lookup(&spec, &StopToken::new()).await.unwrap();
+        let parent = match answer.lookup {
+            Lookup::Hit(entry) => {
+                assert!(hit);
+                ParentState {
+                    snapshot: entry.snapshot.unwrap(),
+                    state: StepState::Key(entry.key),
+                }
+            }
+            Lookup::MissBuildAs(reservation) => {
+                assert!(!hit);
+                let running = hmvm.run(&spec, Some(reservation), Arc::new(Kept::default()), StopToken::new());
+                let mut run = running.await.unwrap();
+                hmvm.commit(run.pending.take().unwrap(), None).unwrap();
+                run.parent_state().unwrap()
+            }
+            Lookup::MissNoCommit => panic!("the step is cached for ever"),
+        };
+        let mut child = hmvm
+            .backend()
+            .restore(&parent.snapshot, &MachineRequest::default())
+            .await
+            .unwrap();
+        says(&mut *child, "cat f l", "made\nmade\n").await;
+        child.close().await.unwrap();
+        hmvm.release(&parent.snapshot).await.unwrap();
+        hmvm.backend().close().await.unwrap();
+        drop(hmvm);
+        store.close().unwrap();
+    }
+}
