@@ -19,6 +19,4 @@ pub use local::{LocalBackend, LocalSettings, VmRunner};
 pub use runner::{
     BuildContext, Keep, Keepsake, Lookup, RegistryError, RunnerRegistry, StepContext, StepError, StepRunner, causes,
 };
-pub use state::{
-    AttemptEnd, BuildSettings, BuildState, CacheAnswer, Effect, Input, Selection, Timer, UnknownStep, Verdict,
-};
+pub use state::{AttemptEnd, BuildSettings, BuildState, CacheAnswer, Effect, Input, Selection, Timer, UnknownStep};

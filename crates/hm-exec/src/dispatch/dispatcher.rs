@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use hm_pipeline_ir::StepIndex;
-use hm_plugin_protocol::{BuildEvent, CacheDecision, CancelReason, SnapshotRef};
+use hm_plugin_protocol::{BuildEvent, CacheDecision, CancelReason, SnapshotRef, Verdict};
 use hm_vm::{OutputSink as _, StopToken};
 use tokio::task::{JoinError, JoinSet};
 
@@ -19,7 +19,7 @@ use crate::backend::{BuildError, BuildOutcome, ControlEnd};
 use crate::runner::{
     BuildContext, Keep, Keepsake, RegistryError, RunnerRegistry, StepContext, StepLog, StepRunner, causes,
 };
-use crate::state::{AttemptEnd, BuildState, CacheAnswer, Effect, Input, Verdict};
+use crate::state::{AttemptEnd, BuildState, CacheAnswer, Effect, Input};
 
 /// What a build is made of.
 pub(crate) struct DispatcherParts<L> {

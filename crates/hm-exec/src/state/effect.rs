@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use hm_pipeline_ir::StepIndex;
-use hm_plugin_protocol::{BuildEvent, SnapshotRef};
-
-use super::verdict::Verdict;
+use hm_plugin_protocol::{BuildEvent, SnapshotRef, Verdict};
 
 /// Something to do, in the order given.
 #[derive(Clone, PartialEq, Debug)]

@@ -13,4 +13,3 @@ pub use build_state::{BuildSettings, BuildState};
 pub use effect::{Effect, Timer};
 pub use input::{AttemptEnd, CacheAnswer, Input};
 pub use selection::{Selection, UnknownStep};
-pub use verdict::Verdict;

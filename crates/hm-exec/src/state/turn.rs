@@ -425,10 +425,10 @@ impl Turn<'_> {
             return;
         }
         self.state.over = true;
-        let verdict = self.state.tally.verdict();
+        let verdict = self.state.tally.verdict(self.now);
         self.append(BuildEvent::BuildEnd {
             exit_code: verdict.exit_code,
-            duration_ms: millis(self.now),
+            duration_ms: verdict.duration_ms,
             status: verdict.status,
         });
         self.effects.push(Effect::Finish(verdict));
@@ -460,7 +460,7 @@ fn unasked_stop() -> StepOutcome {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

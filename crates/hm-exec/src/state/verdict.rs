@@ -1,15 +1,10 @@
 //! How a build ended, from outcomes and outside reasons only.
 
-use hm_plugin_protocol::{BuildStatus, CancelReason};
+use std::time::Duration;
 
-/// How a build ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Verdict {
-    /// The word for it.
-    pub status: BuildStatus,
-    /// What the process is to exit with (`spec`: exit codes of `hm run`).
-    pub exit_code: i32,
-}
+use hm_plugin_protocol::{BuildStatus, CancelReason, Verdict};
+
+use super::turn::millis;
 
 /// What the verdict depends on: the first failure that counts, and the greatest outside reason that came before it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,7 +27,8 @@ impl Tally {
         }
     }
 
-    pub(super) fn verdict(self) -> Verdict {
+    /// The exit codes are those of `hm run`.
+    pub(super) fn verdict(self, took: Duration) -> Verdict {
         let (status, exit_code) = match (self.outside, self.failed) {
             (Some(CancelReason::Interrupt), _) => (BuildStatus::Canceled, 130),
             (Some(CancelReason::Terminate), _) => (BuildStatus::Canceled, 143),
@@ -40,6 +36,10 @@ impl Tally {
             (Some(CancelReason::StepFailed), _) | (None, true) => (BuildStatus::Failed, 1),
             (None, false) => (BuildStatus::Passed, 0),
         };
-        Verdict { status, exit_code }
+        Verdict {
+            status,
+            exit_code,
+            duration_ms: millis(took),
+        }
     }
 }

@@ -203,9 +203,9 @@ fn a_failure_after_the_users_cancel_stays_canceled() {
 #[test]
 fn the_budget_of_the_build() {
     let mut settings = settings(&pipeline(&[step("a"), step("b").on(0)]));
-    settings.timeout = Some(Duration::from_secs(60));
+    settings.timeout = Some(Duration::from_mins(1));
     let mut build = Simulation::begun(settings);
-    assert!(build.timers.contains(&(Duration::from_secs(60), Timer::Build)));
+    assert!(build.timers.contains(&(Duration::from_mins(1), Timer::Build)));
     build.tell(Input::TimerFired(Timer::Build));
     build.stops(0);
     assert_eq!(build.fates(), ["Canceled 143", "skipped: BuildTimeout"]);

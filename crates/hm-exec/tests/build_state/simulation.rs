@@ -5,9 +5,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hm_exec::{AttemptEnd, BuildSettings, BuildState, CacheAnswer, Effect, Input, Selection, Timer, Verdict};
+use hm_exec::{AttemptEnd, BuildSettings, BuildState, CacheAnswer, Effect, Input, Selection, Timer};
 use hm_pipeline_ir::{Pipeline, StepIndex};
-use hm_plugin_protocol::{BuildEvent, CancelReason, RunId, SnapshotRef};
+use hm_plugin_protocol::{BuildEvent, CancelReason, RunId, SnapshotRef, Verdict};
 use jiff::Timestamp;
 use uuid::Uuid;
 

@@ -13,7 +13,7 @@ use hm_exec::{
 use hm_pipeline_ir::Pipeline;
 use hm_plugin_protocol::{BuildEvent, BuildView, RunId, Sequenced, StepId};
 use hm_store::{Store, StoreSettings, SystemClock};
-use hm_vm::{HmVm, HmVmSettings, MemoryBackend, MemoryCache, Network};
+use hm_vm::{HmVm, HmVmSettings, MemoryBackend, MemoryCache, Network, StepCache};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -98,6 +98,11 @@ impl Plan {
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::with_cache(|_, cache| Arc::new(cache.clone()))
+    }
+
+    /// `pick` says which cache steps use.
+    pub(crate) fn with_cache(pick: impl FnOnce(&Store, &MemoryCache) -> Arc<dyn StepCache>) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         std::fs::create_dir(folder.path().join("tree")).expect("a working tree");
         let settings = StoreSettings {
@@ -108,7 +113,7 @@ impl Bench {
         let (vms, cache) = (Arc::new(MemoryBackend::new()), MemoryCache::default());
         let hmvm = HmVm::new(HmVmSettings {
             backend: Arc::clone(&vms) as Arc<dyn hm_vm::VmBackend>,
-            cache: Arc::new(cache.clone()),
+            cache: pick(&store, &cache),
             clock: Arc::new(SystemClock),
             default_network: Network::Host,
             platform: "linux/amd64".to_owned(),

@@ -1,5 +1,7 @@
 //! Earlier results.
 
+use std::sync::Arc;
+
 use hm_plugin_protocol::CancelReason;
 use serde_json::json;
 
@@ -154,5 +156,30 @@ async fn a_build_that_waits_for_an_identical_step_of_another_can_be_canceled() {
     first.cancel(CancelReason::Terminate);
     assert_eq!(first.wait().await.expect("a verdict").exit_code, 143);
     drop(events);
+    bench.close();
+}
+
+#[tokio::test]
+async fn a_result_that_cannot_be_kept_is_no_failure_and_says_why() {
+    // The store knows nothing of snapshots in memory, so that it refuses every entry.
+    let bench = Bench::with_cache(|store, _| Arc::new(store.clone()));
+    let built = bench
+        .run(
+            &plan()
+                .cached("a", "echo x > /made; echo ran")
+                .cached("b", "cat /made")
+                .on(0),
+        )
+        .await;
+    assert_eq!(
+        (built.end("a"), built.end("b")),
+        ("Passed 0".to_owned(), "Passed 0".to_owned())
+    );
+    assert_eq!(built.log("a")[0], "ran");
+    assert!(
+        built.log("a")[1].starts_with("the result can't be cached: "),
+        "{:?}",
+        built.log("a")
+    );
     bench.close();
 }

@@ -95,12 +95,12 @@ async fn the_budget_of_the_build() {
     let built = bench.run(&of_pipeline).await;
     assert_eq!((built.outcome.status, built.exit_code()), (BuildStatus::TimedOut, 124));
     assert_eq!(built.end("a"), "Canceled 143");
-    assert!(built.took >= Duration::from_secs(60), "{:?}", built.took);
+    assert!(built.took >= Duration::from_mins(1), "{:?}", built.took);
     of_pipeline.options.timeout = Some(Duration::from_secs(5));
     let built = bench.run(&of_pipeline).await;
     assert_eq!(built.exit_code(), 124);
     assert!(
-        built.took < Duration::from_secs(60),
+        built.took < Duration::from_mins(1),
         "the option goes before the pipeline: {:?}",
         built.took
     );
