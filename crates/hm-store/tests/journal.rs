@@ -293,17 +293,18 @@ fn a_cached_log_is_replayed_under_the_new_step() {
     assert!(!torn);
     let lines: Vec<(u64, &str, Stream)> = events
         .iter()
-        .filter_map(|event| match &event.event {
-            BuildEvent::StepLog {
+        .filter_map(|event| {
+            let BuildEvent::StepLog {
                 step_id: id,
                 stream,
                 line,
                 ..
-            } => {
-                assert_eq!(*id, step_id(7));
-                Some((event.seq, line.as_str(), *stream))
-            }
-            _ => None,
+            } = &event.event
+            else {
+                return None;
+            };
+            assert_eq!(*id, step_id(7));
+            Some((event.seq, line.as_str(), *stream))
         })
         .collect();
     let expected = [

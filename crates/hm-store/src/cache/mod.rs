@@ -4,6 +4,8 @@ mod entry;
 mod error;
 mod key_lock;
 mod registry;
+#[cfg(test)]
+mod tests;
 
 pub use entry::{CacheEntry, NewCacheEntry};
 pub use error::CacheError;
