@@ -93,7 +93,7 @@ impl Layout {
         self.root.join("live")
     }
 
-    /// What one lease has for itself: `lock`, `s/` (scratch machines), `tmp/`.
+    /// What one lease has for itself: `lock`, scratch machines and whatever is being made.
     pub fn lease(&self, lease: &LeaseId) -> PathBuf {
         self.leases().join(lease.as_str())
     }

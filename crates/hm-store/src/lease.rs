@@ -29,7 +29,7 @@ impl Lease {
             }
         };
         let folder = layout.lease(&id);
-        for made in [&folder, &folder.join("s"), &folder.join("tmp")] {
+        for made in [&folder, &folder.join("tmp")] {
             fs::create_dir(made).map_err(FileError::at("make", made))?;
         }
         let path = folder.join(LOCK);

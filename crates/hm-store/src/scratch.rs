@@ -5,7 +5,6 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::FileError;
-use crate::files::remove_tree;
 use crate::store::Store;
 
 /// Three empty folders for an overlay mount: the upper layer, its work folder, and where to mount.
@@ -14,17 +13,17 @@ use crate::store::Store;
 /// ends.
 #[derive(Debug)]
 pub struct Scratch {
+    store: Store,
     folder: PathBuf,
 }
 
 impl Scratch {
     pub(crate) fn make(store: &Store) -> Result<Self, FileError> {
-        let folder = store
-            .layout()
-            .lease(store.lease())
-            .join("s")
-            .join(store.count().to_string());
-        let scratch = Self { folder };
+        let folder = store.layout().lease(store.lease()).join(store.count().to_string());
+        let scratch = Self {
+            store: store.clone(),
+            folder,
+        };
         for path in [&scratch.folder, &scratch.upper(), &scratch.work(), &scratch.merged()] {
             DirBuilder::new()
                 .mode(0o755)
@@ -55,15 +54,17 @@ impl Scratch {
     /// Removes the folders with what is in them.
     ///
     /// # Errors
-    /// What can't be removed is left to the end of the lease.
+    /// None: the files go in the background, and [`Store::settle`] tells what could not be removed.
     pub fn close(self) -> Result<(), FileError> {
-        remove_tree(&self.folder)
+        self.store.discard(self.folder);
+        Ok(())
     }
 
     /// Turns the upper folder into `layer` and removes the rest.
     pub(crate) fn become_layer(self, layer: &Path) -> Result<(), FileError> {
-        fs::rename(self.upper(), layer).map_err(FileError::at("name", layer))?;
-        remove_tree(&self.folder)
+        let renamed = fs::rename(self.upper(), layer).map_err(FileError::at("name", layer));
+        self.store.discard(self.folder);
+        renamed
     }
 }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::cache::{KeyTurns, LastUsed};
 use crate::clock::Clock;
 use crate::error::{FileError, IndexError, StoreError};
-use crate::files::{XattrNamespace, remove_tree};
+use crate::files::{Reaper, XattrNamespace};
 use crate::ids::{LayerId, LeaseId};
 use crate::index::Index;
 use crate::layout::{FORMAT, Layout};
@@ -48,6 +48,7 @@ struct Inner {
     index: Index,
     xattrs: XattrNamespace,
     swept: SweepReport,
+    reaper: Reaper,
     counter: AtomicU64,
     nodes: Mutex<Nodes>,
     last_used: Mutex<LastUsed>,
@@ -83,7 +84,8 @@ impl Store {
         sweep.other_boots(boot)?;
         sweep.orphans()?;
         drop(beginning);
-        let swept = sweep.finish();
+        let reaper = Reaper::default();
+        let swept = sweep.finish(&reaper);
         let inner = Inner {
             layout,
             clock,
@@ -92,6 +94,7 @@ impl Store {
             index,
             xattrs: XattrNamespace::of_process(),
             swept,
+            reaper,
             counter: AtomicU64::new(0),
             nodes: Mutex::default(),
             last_used: Mutex::default(),
@@ -106,11 +109,30 @@ impl Store {
     /// What could not be removed is left to the sweep.
     pub fn close(self) -> Result<(), StoreError> {
         self.cache().close()?;
-        self.snapshots().close()?;
+        self.snapshots().close();
         release_workspaces(&self)?;
         self.inner.index.trim()?;
-        remove_tree(&self.inner.layout.lease(&self.inner.lease.id))?;
-        Ok(())
+        // What lies in the lease's folder goes first, so that nothing is removed from two sides.
+        let settled = self.settle();
+        self.discard(self.inner.layout.lease(&self.inner.lease.id));
+        self.settle().and(settled)
+    }
+
+    /// Removes `path`, of which nothing may be in use, in the background. It is gone when [`Store::settle`] or
+    /// [`Store::close`] returns.
+    pub fn discard(&self, path: PathBuf) {
+        self.inner.reaper.remove(path);
+    }
+
+    /// Waits until all is gone that was discarded.
+    ///
+    /// # Errors
+    /// The first of what could not be removed. What lies in the lease's folder or is a layer of it is left to a sweep.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        match self.inner.reaper.wait().into_iter().next() {
+            Some(problem) => Err(problem.into()),
+            None => Ok(()),
+        }
     }
 
     /// Where things lie.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::error::{FileError, IndexError, StoreError};
-use crate::files::remove_tree;
+use crate::files::Reaper;
 use crate::ids::{LEASE_LENGTH, LeaseId};
 use crate::index::Index;
 use crate::layout::Layout;
@@ -44,8 +44,7 @@ pub(crate) struct Sweep<'a> {
 impl<'a> Sweep<'a> {
     /// Looks who is alive.
     pub(crate) fn survey(layout: &'a Layout, index: &'a Index, own: &LeaseId) -> Result<Self, StoreError> {
-        let trash = layout.lease(own).join("tmp/swept");
-        fs::create_dir(&trash).map_err(FileError::at("make", &trash))?;
+        let trash = layout.lease(own).join("swept");
         let mut sweep = Self {
             layout,
             index,
@@ -150,18 +149,10 @@ impl<'a> Sweep<'a> {
     }
 
     /// Removes what was set aside. The store's lock is not needed for it.
-    pub(crate) fn finish(mut self) -> SweepReport {
-        let removed = list(&self.trash).map_err(StoreError::from).and_then(|entries| {
-            for entry in entries {
-                if let Err(error) = remove_tree(&entry.path()) {
-                    self.report.problems.push(error);
-                }
-            }
-            fs::remove_dir(&self.trash).map_err(FileError::at("remove", &self.trash))?;
-            Ok(())
-        });
-        if let Err(StoreError::File(error)) = removed {
-            self.report.problems.push(error);
+    pub(crate) fn finish(mut self, reaper: &Reaper) -> SweepReport {
+        if self.set_aside > 0 {
+            reaper.remove(self.trash);
+            self.report.problems = reaper.wait();
         }
         self.report
     }
@@ -215,6 +206,9 @@ impl<'a> Sweep<'a> {
     }
 
     fn set_aside(&mut self, path: &Path) -> Result<(), StoreError> {
+        if self.set_aside == 0 {
+            fs::create_dir(&self.trash).map_err(FileError::at("make", &self.trash))?;
+        }
         self.set_aside += 1;
         let to = self.trash.join(self.set_aside.to_string());
         match fs::rename(path, &to) {

@@ -59,6 +59,7 @@ fn commit_with(store: &Store, base: SnapshotBase, fill: impl FnOnce(&Path)) -> S
 }
 
 fn layers(store: &Store) -> usize {
+    store.settle().unwrap();
     fs::read_dir(store.layout().layers()).unwrap().count()
 }
 

@@ -106,6 +106,7 @@ fn an_entry_outlives_its_lease_with_all_that_it_stands_on() {
     let grandchild = snapshot(&store, Some(&child));
     store.snapshots().release(&grandchild).unwrap();
     store.snapshots().release(&child).unwrap();
+    store.settle().unwrap();
     assert_eq!(count(store.layout().layers()), 2);
 }
 

@@ -76,6 +76,8 @@ impl Drop for Writers {
     fn drop(&mut self) {
         // Who cares for the last events flushes them, and learns then why they can't be written.
         self.0.flush().ok();
+        // A reader may keep the file open for long.
+        self.0.events().file.unlock().ok();
         self.0.closed.store(true, Ordering::SeqCst);
         self.0.wake.wake();
     }

@@ -8,7 +8,6 @@ use hm_plugin_protocol::SnapshotRef;
 use rusqlite::params;
 
 use crate::error::{FileError, IndexError};
-use crate::files::remove_tree;
 use crate::ids::{ContentHash, LayerId};
 use crate::scratch::Scratch;
 use crate::snapshot::content::layer_hash;
@@ -64,7 +63,7 @@ impl Snapshots<'_> {
         let id = self.store.new_layer();
         if let Err(error) = scratch.become_layer(&self.store.layout().layer(&id)) {
             let gone = parent.map(|parent| self.nodes().release_parent(&parent));
-            self.remove(gone.unwrap_or_default())?;
+            self.remove(gone.unwrap_or_default());
             return Err(error.into());
         }
         let node = Node {
@@ -139,7 +138,8 @@ impl Snapshots<'_> {
             return Ok(());
         };
         let gone = self.nodes().release(&id);
-        self.remove(gone)
+        self.remove(gone);
+        Ok(())
     }
 
     /// Merges all layers of a snapshot into one, with hard links to the files of the originals, which stay. Stacks that
@@ -160,7 +160,7 @@ impl Snapshots<'_> {
         let merged = merge(&layers, &made, self.store.xattrs())
             .and_then(|()| Ok(fs::rename(&made, &path).map_err(FileError::at("name", &path))?));
         if let Err(error) = merged {
-            remove_tree(&made)?;
+            self.store.discard(made);
             return Err(error);
         }
         let loser = match self.nodes().get_mut(&id) {
@@ -171,7 +171,8 @@ impl Snapshots<'_> {
             Some(_) | None => Some(flat.clone()),
         };
         if let Some(loser) = loser {
-            return self.remove(vec![loser]);
+            self.remove(vec![loser]);
+            return Ok(());
         }
         let noted = self.store.index().write::<_, IndexError>(|change| {
             let update = "UPDATE snapshots SET flat = ?2 WHERE id = ?1 AND flat IS NULL";
@@ -192,13 +193,14 @@ impl Snapshots<'_> {
         if let Some(node) = self.nodes().get_mut(&id) {
             node.flat = theirs;
         }
-        self.remove(vec![flat])
+        self.remove(vec![flat]);
+        Ok(())
     }
 
     /// Removes what this lease made and the index doesn't have.
-    pub(crate) fn close(&self) -> Result<(), SnapshotError> {
+    pub(crate) fn close(&self) {
         let gone = self.nodes().drain_transient();
-        self.remove(gone)
+        self.remove(gone);
     }
 
     /// The snapshot and what it stands on, as far as the index doesn't have it yet.
@@ -259,11 +261,10 @@ impl Snapshots<'_> {
             .read(|index| rows::load(index, store.layout().root(), store.boot_id(), id))
     }
 
-    fn remove(&self, layers: Vec<LayerId>) -> Result<(), SnapshotError> {
+    fn remove(&self, layers: Vec<LayerId>) {
         for layer in layers {
-            remove_tree(&self.store.layout().layer(&layer))?;
+            self.store.discard(self.store.layout().layer(&layer));
         }
-        Ok(())
     }
 
     fn nodes(&self) -> MutexGuard<'_, Nodes> {
