@@ -153,6 +153,7 @@ impl VmBackend for SandboxBackend {
                 .with_workspace(ground, &layers, tree, workspace, &identity)
                 .await?;
             uses.push(shared.in_use.enter(&delta.snapshot));
+            shared.flatten_if_deep(&delta.snapshot, layers.depth + 1);
             let stack = shared.stack(&delta.snapshot).await?;
             layers = shared.snapshot_layers(&delta.snapshot, stack, request.network)?;
             notes = delta.notes;
