@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use hm_exec::{
-    AttemptEnd, BuildSettings, BuildState, Effect, ExecutionBackend, Input, LocalBackend, LocalSettings, RunOptions,
-    RunRequest, RunnerRegistry, Selection, StepContext, StepError, StepRunner, VmRunner,
+    AttemptEnd, BuildSettings, BuildState, Effect, ExecutionBackend, Input, LocalBackend, LocalSettings, RootImages,
+    RunOptions, RunRequest, RunnerRegistry, Selection, StepContext, StepError, StepRunner, VmRunner,
 };
 use hm_pipeline_ir::Pipeline;
 use hm_plugin_protocol::{ExecutorInput, RunId, SnapshotRef, StepResult};
@@ -97,7 +97,10 @@ fn state_alone(pipeline: &Arc<Pipeline>) -> Duration {
         keep_going: false,
         timeout: None,
         default_runner: "empty".to_owned(),
-        default_image: "base".to_owned(),
+        images: RootImages {
+            default: "base".to_owned(),
+            forced: None,
+        },
     };
     let mut state = BuildState::new(settings, &|_| None);
     let (mut effects, mut inputs) = (Vec::new(), vec![Input::Begin]);

@@ -7,6 +7,7 @@
 mod backend;
 mod dispatch;
 mod local;
+mod root_images;
 mod runner;
 mod state;
 
@@ -16,6 +17,7 @@ pub use backend::{
     control, preflight,
 };
 pub use local::{LocalBackend, LocalSettings, VmRunner};
+pub use root_images::RootImages;
 pub use runner::{
     BuildContext, Keep, Keepsake, Lookup, RegistryError, RunnerRegistry, StepContext, StepError, StepRunner, causes,
 };

@@ -42,7 +42,7 @@ fn a_document_of_the_public_sdk_is_read() {
     let graph = pipeline.graph();
     assert_eq!(pipeline.raw(), bytes);
     assert_eq!(pipeline.warnings(), []);
-    assert_eq!(pipeline.timeout(), Some(Duration::from_secs(3600)));
+    assert_eq!(pipeline.timeout(), Some(Duration::from_hours(1)));
     assert_eq!(pipeline.default_image(), None);
     let names: Vec<String> = graph.indices().map(|at| display_name(graph.step(at))).collect();
     assert_eq!(

@@ -9,6 +9,8 @@ use std::time::Duration;
 use hm_pipeline_ir::{Pipeline, StepKey};
 use hm_plugin_protocol::RunId;
 
+use crate::root_images::RootImages;
+
 /// What a build is asked to do.
 #[derive(Clone, Debug)]
 pub struct RunRequest {
@@ -43,8 +45,8 @@ pub struct RunOptions {
     pub no_cache: bool,
     /// Budget of the build, instead of the pipeline's.
     pub timeout: Option<Duration>,
-    /// Image of root steps where neither they nor the pipeline name one.
-    pub default_image: String,
+    /// What root steps boot from.
+    pub images: RootImages,
     /// Time between SIGTERM and SIGKILL.
     pub grace: Duration,
     /// Only these steps and what they need.
@@ -62,7 +64,10 @@ impl RunOptions {
             keep_going: false,
             no_cache: false,
             timeout: None,
-            default_image: default_image.into(),
+            images: RootImages {
+                default: default_image.into(),
+                forced: None,
+            },
             grace: Self::DEFAULT_GRACE,
             only: None,
         }

@@ -132,7 +132,7 @@ impl LocalBackend {
             keep_going: options.keep_going,
             timeout: options.timeout.or(request.pipeline.timeout()),
             default_runner: self.settings.runners.default_runner_name().to_owned(),
-            default_image: options.default_image.clone(),
+            images: options.images.clone(),
         }
     }
 }
@@ -194,7 +194,7 @@ fn build_context(request: RunRequest, workspace: Arc<Workspace>) -> BuildContext
         pipeline,
         env,
         machine_env,
-        default_image: options.default_image,
+        images: options.images,
         no_cache: options.no_cache,
         workspace: Some(workspace),
         grace: options.grace,

@@ -12,6 +12,7 @@ use hm_store::Workspace;
 use hm_vm::{OutputSink, StopToken, Usage};
 
 use super::keepsake::Keepsake;
+use crate::root_images::RootImages;
 
 /// Where a command runs inside its machine.
 pub(crate) const WORKDIR: &str = "/workspace";
@@ -27,8 +28,8 @@ pub struct BuildContext {
     pub env: BTreeMap<String, String>,
     /// The environment that `hm` runs in; cache policies may name variables of it, steps don't see it.
     pub machine_env: BTreeMap<String, String>,
-    /// Image of root steps where neither they nor the pipeline name one.
-    pub default_image: String,
+    /// What root steps boot from.
+    pub images: RootImages,
     /// No earlier result is used; good ones of this build take their place.
     pub no_cache: bool,
     /// The captured workspace; none where the build has no files.
@@ -40,14 +41,7 @@ pub struct BuildContext {
 impl BuildContext {
     /// What the step boots from if it is a root step.
     pub fn root_image(&self, at: StepIndex) -> &str {
-        let named = self
-            .pipeline
-            .graph()
-            .step(at)
-            .image
-            .as_deref()
-            .or(self.pipeline.default_image());
-        named.unwrap_or(&self.default_image)
+        self.images.of(&self.pipeline, at)
     }
 }
 

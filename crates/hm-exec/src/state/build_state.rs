@@ -15,6 +15,7 @@ use super::selection::Selection;
 use super::slot::{Phase, Slot};
 use super::turn::Turn;
 use super::verdict::Tally;
+use crate::root_images::RootImages;
 
 /// What a build is to do and how.
 #[derive(Clone, Debug)]
@@ -37,8 +38,8 @@ pub struct BuildSettings {
     pub timeout: Option<Duration>,
     /// Runner of steps that name none.
     pub default_runner: String,
-    /// Image of root steps where neither they nor the pipeline name one.
-    pub default_image: String,
+    /// What root steps boot from.
+    pub images: RootImages,
 }
 
 /// The whole truth about a build that runs: no clock, no IO, no lock.

@@ -137,15 +137,10 @@ impl Turn<'_> {
         let settings = &self.state.settings;
         let step = self.state.step(at);
         let is_root = self.state.graph().parent(at).is_none();
-        let image = step
-            .image
-            .as_deref()
-            .or(settings.pipeline.default_image())
-            .unwrap_or(&settings.default_image);
         let event = BuildEvent::StepStart {
             step_id,
             runner: step.runner.as_ref().unwrap_or(&settings.default_runner).clone(),
-            image: is_root.then(|| image.to_owned()),
+            image: is_root.then(|| settings.images.of(&settings.pipeline, at).to_owned()),
         };
         let budget = step
             .timeout_seconds

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hm_exec::{AttemptEnd, BuildSettings, BuildState, CacheAnswer, Effect, Input, Selection, Timer};
+use hm_exec::{AttemptEnd, BuildSettings, BuildState, CacheAnswer, Effect, Input, RootImages, Selection, Timer};
 use hm_pipeline_ir::{Pipeline, StepIndex};
 use hm_plugin_protocol::{BuildEvent, CancelReason, RunId, SnapshotRef, Verdict};
 use jiff::Timestamp;
@@ -42,7 +42,10 @@ pub(crate) fn settings(pipeline: &Arc<Pipeline>) -> BuildSettings {
         keep_going: false,
         timeout: None,
         default_runner: "vm".to_owned(),
-        default_image: "host".to_owned(),
+        images: RootImages {
+            default: "host".to_owned(),
+            forced: None,
+        },
     }
 }
 

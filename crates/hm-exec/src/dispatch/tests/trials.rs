@@ -16,6 +16,7 @@ use super::memory_log::MemoryLog;
 use super::scripted_runner::ScriptedRunner;
 use crate::backend::{BuildError, BuildOutcome, Control, control};
 use crate::dispatch::{BuildClock, Dispatcher, DispatcherParts};
+use crate::root_images::RootImages;
 use crate::runner::{BuildContext, RunnerRegistry};
 use crate::state::{BuildSettings, BuildState, Selection};
 
@@ -144,7 +145,10 @@ impl Trial {
             keep_going: self.keep_going,
             timeout: self.timeout,
             default_runner: "scripted".to_owned(),
-            default_image: "host".to_owned(),
+            images: RootImages {
+                default: "host".to_owned(),
+                forced: None,
+            },
         }
     }
 }
@@ -155,7 +159,10 @@ fn context(run_id: RunId, pipeline: &Arc<Pipeline>) -> BuildContext {
         pipeline: Arc::clone(pipeline),
         env: BTreeMap::from([("FROM".to_owned(), "caller".to_owned())]),
         machine_env: BTreeMap::new(),
-        default_image: "host".to_owned(),
+        images: RootImages {
+            default: "host".to_owned(),
+            forced: None,
+        },
         no_cache: false,
         workspace: None,
         grace: Duration::from_secs(10),
