@@ -1,0 +1,207 @@
+//! Wires a store, a machine backend and the local execution backend, runs one build, and draws its events.
+
+use std::io::{BufWriter, Write, stdout};
+use std::sync::Arc;
+
+use hm_exec::{
+    BuildError, BuildOutcome, EventStream, EventsError, ExecutionBackend, Feature, LocalBackend, LocalSettings,
+    Rejection, RunRequest, RunnerRegistry, StartError, VmRunner,
+};
+use hm_render::{HumanRenderer, HumanSettings, JsonRenderer, Renderer};
+use hm_store::{Store, StoreSettings, SystemClock};
+use hm_vm::{HmVm, HmVmSettings, SandboxBackend, SandboxSettings, VmBackend};
+use tokio::runtime::{Builder, Handle};
+use tokio::task::{JoinError, JoinSet};
+
+use crate::cli::Format;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output;
+use crate::settings::RunSettings;
+use crate::signals::{Asked, Signals};
+
+/// Events that are drawn before the drawing looks whether there are more.
+const BATCH: usize = 1024;
+
+/// Runs the build to its end. When this returns in order, nothing of it is left running.
+pub(crate) fn execute(request: RunRequest, settings: &RunSettings, colored: bool) -> Result<Exit, CliError> {
+    let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        CliError::from_error("runtime", Exit::Unavailable, &error)
+            .fix("raise the limit of processes: ulimit -u unlimited")
+    })?;
+    let store = open_store(settings)?;
+    let end = runtime.block_on(run_on(&store, request, settings, colored));
+    // A drawing that is stuck on its reader must not keep a process alive that was told to end.
+    runtime.shutdown_background();
+    let closed = store.close().map_err(|error| store_error(&error, settings));
+    let exit = end?;
+    closed?;
+    Ok(exit)
+}
+
+fn open_store(settings: &RunSettings) -> Result<Store, CliError> {
+    let request = StoreSettings {
+        root: settings.store.clone(),
+        clock: Arc::new(SystemClock),
+    };
+    Store::open(request).map_err(|error| store_error(&error, settings))
+}
+
+fn store_error(error: &(dyn std::error::Error + 'static), settings: &RunSettings) -> CliError {
+    CliError::from_error("store_unavailable", Exit::Unavailable, error)
+        .cause(format!("the store is {}", settings.store.display()))
+        .fix("HM_STORE__DIR=/some/other/folder hm run")
+}
+
+async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, colored: bool) -> Result<Exit, CliError> {
+    // Signals first: one that comes while the tree is captured must stop the build, too.
+    let mut signals = Signals::install().map_err(|error| {
+        CliError::from_error("signals", Exit::Unavailable, &error).fix("raise the limit of open files: ulimit -n 4096")
+    })?;
+    let machines: Arc<dyn VmBackend> = Arc::new(SandboxBackend::new(SandboxSettings {
+        store: store.clone(),
+        expose: settings.expose.clone(),
+    }));
+    let backend = local_backend(store, Arc::clone(&machines), settings);
+    let exit = run_build(&backend, request, &mut signals, settings.format, colored).await;
+    if let Err(error) = machines.close().await {
+        output::note(&format!("warning: {error}"));
+    }
+    exit
+}
+
+/// The execution backend of this machine.
+fn local_backend(store: &Store, machines: Arc<dyn VmBackend>, settings: &RunSettings) -> LocalBackend {
+    let hmvm = HmVm::new(HmVmSettings {
+        backend: machines,
+        cache: Arc::new(store.clone()),
+        clock: Arc::new(SystemClock),
+        default_network: settings.network,
+        platform: format!("linux/{}", std::env::consts::ARCH),
+    });
+    LocalBackend::new(LocalSettings {
+        name: "sandbox".to_owned(),
+        store: store.clone(),
+        runners: RunnerRegistry::new(Arc::new(VmRunner::new(hmvm))),
+        features: [Feature::NoNetwork].into(),
+        include_git: settings.workspace.include_git,
+        include_hm: settings.workspace.include_hm,
+    })
+}
+
+async fn run_build(
+    backend: &LocalBackend,
+    request: RunRequest,
+    signals: &mut Signals,
+    format: Format,
+    colored: bool,
+) -> Result<Exit, CliError> {
+    let handle = backend.start(request).await.map_err(|error| start_error(&error))?;
+    for warning in handle.warnings() {
+        output::note(&format!("warning: {warning}; {}", warning.fix));
+    }
+    for note in handle.notes() {
+        output::note(&format!("note: {note}"));
+    }
+    let (events, mut control) = handle.into_parts();
+    let canceller = control.canceller();
+    let mut drawing = JoinSet::new();
+    let runtime = Handle::current();
+    drawing.spawn_blocking(move || draw(&runtime, events, format, colored));
+    let end = async {
+        let outcome = control.wait().await;
+        (outcome, drawing.join_next().await)
+    };
+    tokio::pin!(end);
+    loop {
+        tokio::select! {
+            (outcome, drawn) = &mut end => return verdict(outcome, drawn),
+            asked = signals.next() => match asked {
+                Asked::Cancel(reason) => canceller.cancel(reason),
+                Asked::Now => return Ok(Exit::Interrupted),
+            },
+        }
+    }
+}
+
+fn start_error(error: &StartError) -> CliError {
+    match error {
+        StartError::Rejected(rejection) => rejected(rejection),
+        StartError::UnknownStep(_) => {
+            CliError::from_error("step_unknown", Exit::NotFound, error).fix("hm render | grep '\"key\"' lists the keys")
+        }
+        StartError::Workspace(_) => CliError::from_error("workspace_unreadable", Exit::Usage, error)
+            .fix("make the file readable, or name it in .gitignore"),
+        StartError::Journal(_) => CliError::from_error("store_unavailable", Exit::Unavailable, error)
+            .fix("check the space on the disk of the store: df -h"),
+    }
+}
+
+/// Everything that the backend refuses, under a code of its own where it is only runners.
+fn rejected(rejection: &Rejection) -> CliError {
+    let only_runners = rejection.objections.iter().all(|objection| objection.field == "runner");
+    let (code, message) = if only_runners {
+        ("runner_unknown", "the pipeline asks for a runner that is not there")
+    } else {
+        (
+            "feature_unsupported",
+            "the pipeline asks for what this backend doesn't offer",
+        )
+    };
+    rejection
+        .objections
+        .iter()
+        .fold(CliError::new(code, Exit::Rejected, message), |error, objection| {
+            error.cause(objection.to_string()).fix(objection.fix.clone())
+        })
+}
+
+fn verdict(outcome: Result<BuildOutcome, BuildError>, drawn: Option<Drawn>) -> Result<Exit, CliError> {
+    let outcome = outcome.map_err(|error| {
+        CliError::from_error("build_broken", Exit::Unavailable, &error)
+            .fix("check the space on the disk of the store: df -h")
+    })?;
+    match drawn {
+        Some(Ok(Ok(()))) | None => {}
+        Some(Ok(Err(error))) => return Err(drawing_error(&error)),
+        Some(Err(panic)) => return Err(drawing_error(&panic)),
+    }
+    for leftover in &outcome.leftovers {
+        output::note(&format!("warning: {leftover}"));
+    }
+    Ok(Exit::Build(u8::try_from(outcome.exit_code).unwrap_or(u8::MAX)))
+}
+
+/// How the drawing ended, if it was not ended from outside.
+type Drawn = Result<Result<(), EventsError>, JoinError>;
+
+fn drawing_error(error: &(dyn std::error::Error + 'static)) -> CliError {
+    CliError::from_error("events_unreadable", Exit::Unavailable, error)
+        .cause("the build ended, but not all of its events could be shown")
+        .fix("check the disk of the store, and run again")
+}
+
+/// Draws every event, at the speed of whoever reads standard output. A reader that goes away ends the drawing, not the
+/// build.
+fn draw(runtime: &Handle, mut events: EventStream, format: Format, color: bool) -> Result<(), EventsError> {
+    let mut renderer: Box<dyn Renderer> = match format {
+        Format::Human => Box::new(HumanRenderer::new(HumanSettings {
+            color,
+            cached_logs: false,
+        })),
+        Format::Json => Box::new(JsonRenderer::new()),
+    };
+    let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
+    while let Some(batch) = runtime.block_on(events.next_batch(BATCH))? {
+        let drawn = batch
+            .iter()
+            .try_for_each(|event| renderer.render(event, &mut out))
+            .and_then(|()| out.flush());
+        if drawn.is_err() {
+            // What is buffered has no reader either.
+            drop(out.into_parts());
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! The command line as typed: flags and their help, nothing resolved.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default())
+    .usage(AnsiColor::Yellow.on_default())
+    .literal(AnsiColor::Green.on_default());
+
+/// Runs your CI pipeline on the working tree as it stands, on this machine, without a daemon.
+#[derive(Parser, Debug)]
+#[command(name = "hm", version, styles = STYLES, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// When to colour what is shown to people
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    pub(crate) color: ColorChoice,
+}
+
+/// When to colour.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless the environment says otherwise
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Run a pipeline on the working tree as it stands
+    Run(Box<RunArgs>),
+    /// Print the pipelines of this repository as JSON
+    Pipelines(SourceArgs),
+    /// Print the IR of one pipeline
+    Render(RenderArgs),
+    /// Print a JSON Schema
+    Schema(SchemaArgs),
+    /// Print the version
+    Version,
+}
+
+/// Where the pipelines are looked for.
+#[derive(Args, Debug)]
+pub(crate) struct SourceArgs {
+    /// Folder to start from; the nearest `.hm/` upward is used
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RenderArgs {
+    /// Slug of the pipeline; may be left out where only one is declared
+    pub(crate) pipeline: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Fail on fields of the IR that this version does not know
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SchemaArgs {
+    /// Which document
+    #[arg(value_enum)]
+    pub(crate) document: SchemaDocument,
+}
+
+/// A document with a schema.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SchemaDocument {
+    /// What a pipeline compiles to
+    Ir,
+    /// What `--format json` prints
+    Events,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    /// Slug of the pipeline; may be left out where only one is declared
+    #[arg(conflicts_with = "ir")]
+    pub(crate) pipeline: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Run this IR document instead of a pipeline of the repository; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ir: Option<PathBuf>,
+
+    /// Branch that the build is recorded under
+    #[arg(short, long)]
+    pub(crate) branch: Option<String>,
+
+    /// Message that the build is recorded with
+    #[arg(short, long)]
+    pub(crate) message: Option<String>,
+
+    /// Set a variable in every step; may be repeated
+    #[arg(short, long = "env", value_name = "K=V", action = ArgAction::Append)]
+    pub(crate) env: Vec<String>,
+
+    /// Where steps run
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backend: Option<String>,
+
+    /// Boot every root step from this image instead of its own
+    #[arg(long, value_name = "REF")]
+    pub(crate) image: Option<String>,
+
+    /// Steps that run at once; the number of cores where not set
+    #[arg(long, value_name = "N")]
+    pub(crate) parallelism: Option<std::num::NonZeroUsize>,
+
+    /// Run only these steps and what they need; may be repeated
+    #[arg(long, value_name = "KEY", action = ArgAction::Append)]
+    pub(crate) step: Vec<String>,
+
+    /// Go on with independent steps after a failure
+    #[arg(short, long)]
+    pub(crate) keep_going: bool,
+
+    /// Run every step; good results replace cached ones
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+
+    /// Budget of the whole build, such as 90s, 15m or 1h30m
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) timeout: Option<String>,
+
+    /// What is printed on standard output
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+}
+
+/// What `hm run` prints.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Format {
+    /// Text for people
+    Human,
+    /// One event a line
+    Json,
+}

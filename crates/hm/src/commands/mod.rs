@@ -1,0 +1,12 @@
+//! One file a command.
+
+mod pipelines;
+mod render;
+mod run;
+mod schema;
+mod source;
+
+pub(crate) use pipelines::pipelines;
+pub(crate) use render::render;
+pub(crate) use run::run;
+pub(crate) use schema::schema;

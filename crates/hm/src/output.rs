@@ -1,0 +1,23 @@
+//! Standard output for results, standard error for everything else.
+
+use std::io::{self, Write, stderr, stdout};
+
+use crate::error::CliError;
+use crate::exit::Exit;
+
+/// Writes a result. A reader that went away is no error: it had what it wanted.
+pub(crate) fn result(text: &str) -> Result<(), CliError> {
+    let mut out = stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::from_error("output_unwritable", Exit::Unavailable, &error)
+                .fix("check what standard output is connected to"))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Writes a line for people. What can't be told is not worth failing for.
+pub(crate) fn note(text: &str) {
+    drop(writeln!(stderr().lock(), "{text}"));
+}

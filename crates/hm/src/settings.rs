@@ -1,0 +1,223 @@
+//! From flags, files and variables to what a command works with.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use hm_config::{
+    ConfigError, ConfigFile, FlagValue, Layers, OutputFormat, SandboxNetwork, SandboxSettings, Settings,
+    WorkspaceSettings, project_config_paths, user_config_path,
+};
+use hm_vm::Network;
+
+use crate::cli::{Format, RunArgs};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output;
+use crate::process::Process;
+
+/// The folders that a command starts from.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// Where `.hm/` is looked for, upward.
+    pub(crate) start: PathBuf,
+    /// Whether the user named that folder.
+    named: bool,
+}
+
+impl Places {
+    /// `--dir`, else the current folder.
+    pub(crate) fn find(dir: Option<&Path>, process: &Process) -> Result<Self, CliError> {
+        let start = dir.map_or_else(|| process.cwd.clone(), |dir| process.cwd.join(dir));
+        if !start.is_dir() {
+            return Err(CliError::new(
+                "dir_missing",
+                Exit::NotFound,
+                format!("{} is not a folder", start.display()),
+            )
+            .fix("hm run --dir FOLDER, with a folder that exists"));
+        }
+        Ok(Self {
+            start,
+            named: dir.is_some(),
+        })
+    }
+
+    /// The working tree of a run without a pipeline file: the folder that was named, else the one that holds the nearest
+    /// `.hm/`, else the current one.
+    pub(crate) fn tree(&self) -> PathBuf {
+        let above = || self.start.ancestors().find(|folder| folder.join(".hm").is_dir());
+        if self.named { None } else { above() }
+            .unwrap_or(&self.start)
+            .to_owned()
+    }
+
+    /// The configuration with these flags over it. What is odd about it is told on standard error.
+    fn resolve(&self, flags: Vec<FlagValue>, process: &Process) -> Result<Settings, CliError> {
+        let home = process.home();
+        let read = |path: &Path| ConfigFile::read(path).map_err(|error| config_error(&error));
+        let user_file = user_config_path(&process.env, home.as_deref())
+            .map(|path| read(&path))
+            .transpose()?
+            .flatten();
+        let mut project_file = None;
+        for path in project_config_paths(&self.start) {
+            project_file = read(&path)?;
+            if project_file.is_some() {
+                break;
+            }
+        }
+        let layers = Layers {
+            user_file,
+            project_file,
+            variables: process.env.clone(),
+            flags,
+            home,
+        };
+        let resolved = layers.resolve().map_err(|error| config_error(&error))?;
+        for warning in &resolved.warnings {
+            output::note(&format!("warning: {warning}"));
+        }
+        Ok(resolved.settings)
+    }
+}
+
+fn config_error(error: &ConfigError) -> CliError {
+    let told = CliError::new("config_invalid", Exit::Usage, "the configuration can't be used");
+    match error {
+        ConfigError::Invalid(problems) => problems.iter().fold(told, |told, problem| {
+            told.cause(format!("{}: {}", problem.origin, problem.message))
+                .fix(problem.hint.clone())
+        }),
+        ConfigError::Read { .. } => told
+            .cause(error.to_string())
+            .caused_by_sources_of(error)
+            .fix("make the file readable, or remove it"),
+    }
+}
+
+/// What `hm run` works with.
+#[derive(Debug)]
+pub(crate) struct RunSettings {
+    pub(crate) default_image: String,
+    pub(crate) parallelism: NonZeroUsize,
+    pub(crate) grace: Duration,
+    pub(crate) format: Format,
+    pub(crate) store: PathBuf,
+    pub(crate) network: Network,
+    pub(crate) expose: Vec<PathBuf>,
+    pub(crate) workspace: WorkspaceSettings,
+}
+
+/// The backends of this version.
+const BACKENDS: [&str; 1] = ["sandbox"];
+
+impl RunSettings {
+    /// Flags over the configuration.
+    pub(crate) fn resolve(args: &RunArgs, places: &Places, process: &Process) -> Result<Self, CliError> {
+        let Settings {
+            backend,
+            default_image,
+            parallelism,
+            grace,
+            format,
+            store_dir,
+            sandbox,
+            workspace,
+            cloud: _,
+        } = places.resolve(flags(args), process)?;
+        let SandboxSettings { network, expose } = sandbox;
+        if !BACKENDS.contains(&backend.as_str()) {
+            return Err(CliError::new(
+                "backend_unknown",
+                Exit::Usage,
+                format!("there is no backend {backend:?}"),
+            )
+            .cause(format!("this version has: {}", BACKENDS.join(", ")))
+            .fix("hm run --backend sandbox"));
+        }
+        let store = match store_dir {
+            Some(dir) => process.cwd.join(dir),
+            None => process
+                .xdg("XDG_DATA_HOME", ".local/share")
+                .ok_or_else(|| CliError::no_home("XDG_DATA_HOME"))?
+                .join("hm"),
+        };
+        Ok(Self {
+            default_image,
+            parallelism: parallelism
+                .and_then(|count| NonZeroUsize::try_from(count).ok())
+                .unwrap_or_else(cores),
+            grace,
+            format: match format {
+                OutputFormat::Human => Format::Human,
+                OutputFormat::Json => Format::Json,
+            },
+            store,
+            network: match network {
+                SandboxNetwork::Host => Network::Host,
+                SandboxNetwork::None => Network::None,
+                SandboxNetwork::Isolated => return Err(no_isolated_network()),
+            },
+            expose: existing(expose),
+            workspace,
+        })
+    }
+}
+
+/// A project's list may name what not every machine has.
+fn existing(mut folders: Vec<PathBuf>) -> Vec<PathBuf> {
+    folders.retain(|folder| {
+        let there = folder.exists();
+        if !there {
+            output::note(&format!(
+                "note: `sandbox.expose` names {}, which is not there",
+                folder.display()
+            ));
+        }
+        there
+    });
+    folders
+}
+
+fn no_isolated_network() -> CliError {
+    CliError::new(
+        "network_unsupported",
+        Exit::Usage,
+        "this version has no isolated network",
+    )
+    .cause("`sandbox.network` is \"isolated\"")
+    .fix("HM_SANDBOX__NETWORK=host hm run")
+    .fix("HM_SANDBOX__NETWORK=none hm run")
+}
+
+fn flags(args: &RunArgs) -> Vec<FlagValue> {
+    let format = args.format.map(|format| match format {
+        Format::Human => "human".to_owned(),
+        Format::Json => "json".to_owned(),
+    });
+    let given = [
+        ("--backend", "backend", args.backend.clone()),
+        (
+            "--parallelism",
+            "parallelism",
+            args.parallelism.map(|count| count.to_string()),
+        ),
+        ("--format", "preferences.format", format),
+    ];
+    given
+        .into_iter()
+        .filter_map(|(flag, key, value)| {
+            Some(FlagValue {
+                flag: flag.to_owned(),
+                key: key.to_owned(),
+                value: value?,
+            })
+        })
+        .collect()
+}
+
+fn cores() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
