@@ -1,0 +1,115 @@
+//! `kill -9` at any moment: nothing stays behind, and the store answers correctly.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::{Ir, Lab, Run, is_running};
+
+const ROUNDS: u64 = 20;
+
+/// A build with everything in it: cached and uncached steps, forks, output, background processes.
+fn build(round: u64, marker: &str) -> Ir {
+    let noisy = format!("sleep {marker} & seq 1 2000; echo {round} > /made; mkdir -p /deep/er; chmod 000 /deep/er");
+    let mut ir = Ir::new()
+        .step("root", "echo base > /base")
+        .forever()
+        .step("loud", &noisy)
+        .builds_in("root")
+        .forever();
+    for number in 0..6 {
+        let key = format!("fork-{number}");
+        ir = ir
+            .step(&key, &format!("cat /base /made; echo {number} > /mine; sleep 0.01"))
+            .builds_in("loud");
+        if number % 2 == 0 {
+            ir = ir.forever();
+        }
+        ir = ir
+            .step(&format!("leaf-{number}"), "cat /mine; rm -r /deep")
+            .builds_in(&key);
+    }
+    ir
+}
+
+#[test]
+fn twenty_kills_leave_nothing_behind() {
+    let lab = Lab::new();
+    lab.write("src/file", "content");
+    // Unlike any other process's argument, so that what is left of a build can be told from the rest of the machine.
+    let marker = format!("8{:07}", std::process::id());
+    let mut state = 0x2545_f491_4f6c_dd1d_u64 ^ u64::from(std::process::id());
+    let mut killed = 0;
+    for round in 0..ROUNDS {
+        let live = lab
+            .run_command(&build(round, &marker))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut child = live.unwrap();
+        // The moment is what is random here; whatever was going on then must not matter.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        thread::sleep(Duration::from_micros((state >> 33) % 250_000));
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+        if !child.wait().unwrap().success() {
+            killed += 1;
+        }
+        assert_store_is_clean_after_next_start(&lab, &marker);
+    }
+    assert!(killed > ROUNDS / 2, "most rounds were killed half-way: {killed}");
+    let full = lab.run(&build(99, &marker)).passed();
+    for number in 0..6 {
+        assert_eq!(full.stdout(&format!("fork-{number}")), ["base", "99"]);
+        assert_eq!(full.stdout(&format!("leaf-{number}")), [number.to_string()]);
+    }
+    let again = lab.run(&build(99, &marker)).passed();
+    assert_eq!(
+        (again.status("root"), again.status("loud"), again.status("fork-0")),
+        ("cached", "cached", "cached")
+    );
+    assert_eq!(again.stdout("loud").len(), 2000);
+}
+
+fn assert_store_is_clean_after_next_start(lab: &Lab, marker: &str) {
+    let next = Run::of(&lab.run_command(&Ir::new().step("s", "true")).output().unwrap());
+    assert_eq!(next.code, Some(0), "{next:#?}");
+    assert!(!is_running(&format!("sleep\u{0}{marker}\u{0}")), "no process is left");
+    let store = lab.store();
+    assert_no_mounts_below(&store);
+    assert_no_groups();
+    assert_eq!(entries(&store.join("live")), Vec::<String>::new(), "no lease is left");
+}
+
+fn assert_no_mounts_below(folder: &Path) {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!table.contains(folder.to_str().unwrap()), "{table}");
+}
+
+/// No control group is named after the engine.
+fn assert_no_groups() {
+    let Ok(hierarchies) = fs::read_dir("/sys/fs/cgroup") else {
+        return;
+    };
+    for hierarchy in hierarchies.filter_map(Result::ok) {
+        for name in entries(&hierarchy.path()) {
+            assert!(!name.starts_with("hm-"), "{}/{name}", hierarchy.path().display());
+        }
+    }
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
