@@ -1,7 +1,6 @@
 //! One machine in the sandbox.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use super::exec::{Attendance, end_error};
 use super::in_use::Use;
 use super::layers::Layers;
 use super::output;
-use super::shared::{Shared, blocking, snapshot_error};
+use super::shared::{Shared, snapshot_error};
 use crate::environment;
 use crate::machine::{ExecOutcome, ExecRequest, Network, SharedError, Vm, VmError};
 use crate::user::Identity;
@@ -164,13 +163,7 @@ impl Vm for SandboxMachine {
         let Some(scratch) = self.scratch.take() else {
             return Ok(());
         };
-        let is_empty = fs::read_dir(scratch.upper()).is_ok_and(|mut entries| entries.next().is_none());
-        let closed = if is_empty {
-            scratch.close()
-        } else {
-            blocking(move || scratch.close()).await?
-        };
-        closed.map_err(|error| VmError::Close {
+        scratch.close().map_err(|error| VmError::Close {
             source: Arc::new(error),
         })
     }
