@@ -478,3 +478,117 @@ fn without_node_the_fix_is_named() {
     assert!(matches!(error, DslError::NoNode));
     assert!(error.fix().unwrap().contains("unset HM_TS_RUNTIME"));
 }
+
+/// Pipelines of both languages that must have the same definition.
+const ALIKE_PYTHON: &str = r#"
+import harmont as hm
+
+@hm.pipeline("py-steps", default_image="debian:12", timeout=90)
+def steps():
+    return [
+        hm.sh("a", retry=2, outputs=("out/**",), allow_failure=True, secrets=("TOKEN", hm.secret("KEY", file="/k"))),
+        hm.sh("b", services=(hm.service("db", "postgres:16", env={"A": "1"}, ports=(5432,), ready="pg_isready", ready_timeout="30s"),)),
+        hm.sh("c", resources={"cpus": 1.5, "memory_mib": 512, "pids": 64}, network="none", mounts=(hm.cache_dir("npm", "/root/.npm"),)),
+        hm.sh("d", cache=hm.auto(), retry={"max": 1, "on": ["infra"]}, cwd="-odd dir", label=":x: Ünï -- Code!"),
+    ]
+
+@hm.pipeline("py-js")
+def js():
+    return [
+        hm.js.project(path="bun-lock").run("a b"),
+        hm.js.project(path="yarn").run("test"),
+        hm.js.project(path="pinned").run("test"),
+        hm.js.project(path="deno"),
+        hm.js.project(path="none"),
+    ]
+
+@hm.pipeline("py-more")
+def more():
+    rust = hm.rust.project(path="core/", components=(), version="nightly-2024-01-01")
+    return [
+        hm.cmake.test(path="lib dir/", compiler="gcc-13", target="t t", label="cm"),
+        hm.cmake(generator="make").project(path=".").fmt(fix=True),
+        hm.python.typecheck(path="api", paths=["a b", "c"], uv_version="0.5.1"),
+        hm.zig(version="0.13.0"),
+        hm.elixir.test(path="shop", partitions=3, env={"X": "1"}),
+        hm.elixir.mix("ecto.migrate --quiet 'two words'", path="shop"),
+        hm.rust.toolchain().doctest(all_features=True, flags=("--color never",)),
+        rust.clippy(exclude=("a", "b")), rust.doc(packages=("x",), locked=False), rust.build(target="wasm32-wasip1", add_target=False),
+        hm.go.test(path="api", version="1.22", base=hm.apt_base(packages=("curl git", "jq"), image="debian:12")),
+        hm.py.uv.run("python  -m tool", path="t"),
+    ]
+"#;
+
+const ALIKE_TYPESCRIPT: &str = r#"
+import { aptBase, auto, cacheDir, pipeline, secret, service, sh } from "@harmont/hm";
+import { cmake, elixir, go, js, py, python, rust, zig } from "@harmont/hm/toolchains";
+
+const core = rust.project({ path: "core/", components: [], version: "nightly-2024-01-01" });
+export default [
+  {
+    slug: "ts-steps",
+    pipeline: pipeline(
+      [
+        sh("a", { retry: 2, outputs: ["out/**"], allowFailure: true, secrets: ["TOKEN", secret("KEY", { file: "/k" })] }),
+        sh("b", { services: [service("db", "postgres:16", { env: { A: "1" }, ports: [5432], ready: "pg_isready", readyTimeout: "30s" })] }),
+        sh("c", { resources: { cpus: 1.5, memoryMib: 512, pids: 64 }, network: "none", mounts: [cacheDir("npm", "/root/.npm")] }),
+        sh("d", { cache: auto(), retry: { max: 1, on: ["infra"] }, cwd: "-odd dir", label: ":x: Ünï -- Code!" }),
+      ],
+      { defaultImage: "debian:12", timeout: 90 },
+    ),
+  },
+  {
+    slug: "ts-js",
+    pipeline: pipeline([
+      js.project({ path: "bun-lock" }).run("a b"),
+      js.project({ path: "yarn" }).run("test"),
+      js.project({ path: "pinned" }).run("test"),
+      js.project({ path: "deno" }),
+      js.project({ path: "none" }),
+    ]),
+  },
+  {
+    slug: "ts-more",
+    pipeline: () => [
+      cmake.test({ path: "lib dir/", compiler: "gcc-13", target: "t t", label: "cm" }),
+      cmake({ generator: "make" }).project({ path: "." }).fmt({ fix: true }),
+      python.typecheck({ path: "api", paths: ["a b", "c"], uvVersion: "0.5.1" }),
+      zig({ version: "0.13.0" }),
+      elixir.test({ path: "shop", partitions: 3, env: { X: "1" } }),
+      elixir.mix("ecto.migrate --quiet 'two words'", { path: "shop" }),
+      rust.toolchain().doctest({ allFeatures: true, flags: ["--color never"] }),
+      core.clippy({ exclude: ["a", "b"] }), core.doc({ packages: ["x"], locked: false }), core.build({ target: "wasm32-wasip1", addTarget: false }),
+      go.test({ path: "api", version: "1.22", base: aptBase({ packages: ["curl git", "jq"], image: "debian:12" }) }),
+      py.uv.run("python  -m tool", { path: "t" }),
+    ],
+  },
+];
+"#;
+
+#[test]
+fn both_sdks_mean_the_same() {
+    let mut project = Project::new(&[("a.py", ALIKE_PYTHON), ("b.ts", ALIKE_TYPESCRIPT)]);
+    project.write("bun-lock/bun.lockb", "");
+    project.write("yarn/yarn.lock", "");
+    project.write("yarn/package.json", "{\"engines\": {\"node\": \">=20\"}}");
+    project.write("pinned/package.json", "{\"packageManager\": \"yarn@4.1.0\"}");
+    project.write("deno/deno.lock", "");
+    let envelope = project.evaluate();
+    assert_eq!(project.shown(&envelope.problems), [] as [&str; 0]);
+    for name in ["steps", "js", "more"] {
+        let definition = |language: &str| -> serde_json::Value {
+            let found = envelope.find(&format!("{language}-{name}")).unwrap();
+            serde_json::from_str(found.definition()).unwrap()
+        };
+        assert_eq!(definition("ts"), definition("py"), "{name}");
+    }
+}
+
+#[test]
+fn five_thousand_steps_render_within_the_budget() {
+    let text = "import { pipeline, sh } from '@harmont/hm';\n\
+                const steps = Array.from({ length: 5000 }, (_, i) => sh(`echo ${i}`));\n\
+                export default { slug: 'ci', pipeline: pipeline(steps) };\n";
+    let mut project = Project::new(&[("ci.ts", text)]);
+    assert_eq!(commands(&mut project, "ci").len(), 5000);
+}
