@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use crate::interpreter::PythonOrigin;
 
@@ -63,6 +64,14 @@ pub enum DslError {
         status: ExitStatus,
         /// The end of what it printed.
         output: String,
+    },
+    /// The interpreter did not come to the first file.
+    #[error("Python took longer than {} s to start ({})", time.as_secs_f64(), python.display())]
+    NoAnswer {
+        /// The interpreter.
+        python: PathBuf,
+        /// How long it was awaited.
+        time: Duration,
     },
     /// The interpreter's report can't be read.
     #[error("cannot read the report of Python ({})", python.display())]
@@ -136,6 +145,7 @@ impl DslError {
                 Some("install Node 20 or newer, or unset HM_TS_RUNTIME for the built-in engine".to_owned())
             }
             Self::NodeFiles(_) => Some("make the folder for temporary files writable (TMPDIR)".to_owned()),
+            Self::NoAnswer { .. } => Some("run the interpreter by hand to see what it waits for".to_owned()),
             Self::Discover { .. }
             | Self::Connection(_)
             | Self::Died { .. }

@@ -1,18 +1,15 @@
 //! From a `.hm/` folder to its envelope.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
+use std::time::Duration;
 
 use crate::discover::PipelineDir;
 use crate::envelope::{Envelope, FileProblem, PipelineDefinition};
 use crate::error::DslError;
-use crate::interpreter::{self, Interpreter, PythonOrigin};
+use crate::python::evaluate_python;
 use crate::typescript::{FileReport, TypeScriptLimits, TypeScriptSettings, evaluate_typescript};
-use crate::{process, sources};
 
 /// What an evaluation depends on beside the files.
 #[derive(Clone, Debug)]
@@ -22,6 +19,22 @@ pub struct EvalSettings {
     pub env: BTreeMap<String, String>,
     /// A folder for the built-in SDK and its byte code; may be deleted at any time that nothing is evaluated.
     pub sdk_cache_dir: PathBuf,
+    /// Time for one Python file, and for each pipeline function.
+    pub python_time: Duration,
+}
+
+impl EvalSettings {
+    /// The usual budget of a Python file.
+    pub const PYTHON_TIME: Duration = Duration::from_mins(1);
+
+    /// Settings with the usual budget.
+    pub fn new(env: BTreeMap<String, String>, sdk_cache_dir: PathBuf) -> Self {
+        Self {
+            env,
+            sdk_cache_dir,
+            python_time: Self::PYTHON_TIME,
+        }
+    }
 }
 
 /// Evaluates the pipeline files. What user code prints goes to `output` as it comes.
@@ -59,9 +72,9 @@ pub fn evaluate_within(
 
 /// What the files of one language declare, each pipeline with its file.
 #[derive(Default)]
-struct Declared {
-    pipelines: Vec<(PathBuf, PipelineDefinition)>,
-    problems: Vec<FileProblem>,
+pub(crate) struct Declared {
+    pub(crate) pipelines: Vec<(PathBuf, PipelineDefinition)>,
+    pub(crate) problems: Vec<FileProblem>,
 }
 
 impl Declared {
@@ -120,107 +133,5 @@ fn repeated(file: PathBuf, slug: String, other: &Path) -> FileProblem {
         ),
         pipeline: Some(slug),
         traceback: None,
-    }
-}
-
-#[derive(Deserialize)]
-struct Report {
-    too_old: Option<String>,
-    #[serde(default)]
-    pipelines: Vec<PipelineDefinition>,
-    /// The file of each of the pipelines, where they are known.
-    #[serde(default)]
-    origins: Vec<PathBuf>,
-    #[serde(default)]
-    problems: Vec<ReportedProblem>,
-}
-
-#[derive(Deserialize)]
-struct ReportedProblem {
-    file: PathBuf,
-    line: u32,
-    pipeline: Option<String>,
-    message: String,
-    traceback: String,
-}
-
-fn evaluate_python(dir: &PipelineDir, settings: &EvalSettings, output: &mut dyn Write) -> Result<Declared, DslError> {
-    let sdk = sources::install(&settings.sdk_cache_dir)?;
-    let mut python = interpreter::find(&settings.env, dir.root())?;
-    let mut report = run(&python, &sdk, dir, settings, output)?;
-    if python.origin == PythonOrigin::Path && report.too_old.is_some() {
-        for program in interpreter::newer(&settings.env) {
-            let other = Interpreter {
-                program,
-                ..python.clone()
-            };
-            let answer = run(&other, &sdk, dir, settings, output)?;
-            if answer.too_old.is_none() {
-                (python, report) = (other, answer);
-                break;
-            }
-        }
-    }
-    if let Some(version) = report.too_old {
-        return Err(DslError::PythonTooOld {
-            python: python.program,
-            version,
-            origin: python.origin,
-        });
-    }
-    let unknown = std::iter::repeat_with(|| dir.dir().to_path_buf());
-    let origins = report.origins.into_iter().chain(unknown);
-    Ok(Declared {
-        pipelines: origins.zip(report.pipelines).collect(),
-        problems: report.problems.into_iter().map(FileProblem::from).collect(),
-    })
-}
-
-fn run(
-    python: &Interpreter,
-    sdk: &Path,
-    dir: &PipelineDir,
-    settings: &EvalSettings,
-    output: &mut dyn Write,
-) -> Result<Report, DslError> {
-    let mut arguments = python.arguments.clone();
-    arguments.extend([OsString::from("-S"), sdk.join("boot.py").into(), dir.dir().into()]);
-    arguments.extend(dir.python_files().iter().map(OsString::from));
-    let child =
-        process::start(&python.program, &arguments, dir.root(), &settings.env).map_err(|source| DslError::Start {
-            python: python.program.clone(),
-            origin: python.origin,
-            source,
-        })?;
-    let ended = process::wait(child, output).map_err(DslError::Connection)?;
-    if !ended.status.success() || ended.report.is_empty() {
-        return Err(DslError::Died {
-            python: python.program.clone(),
-            status: ended.status,
-            output: String::from_utf8_lossy(&ended.printed).into_owned(),
-        });
-    }
-    serde_json::from_slice(&ended.report).map_err(|source| DslError::Report {
-        python: python.program.clone(),
-        source,
-    })
-}
-
-impl From<ReportedProblem> for FileProblem {
-    fn from(reported: ReportedProblem) -> Self {
-        let ReportedProblem {
-            file,
-            line,
-            pipeline,
-            message,
-            traceback,
-        } = reported;
-        Self {
-            file,
-            line: Some(line),
-            pipeline,
-            message,
-            traceback: Some(traceback),
-        }
     }
 }

@@ -12,6 +12,7 @@ mod evaluate;
 mod interpreter;
 mod process;
 mod pyenv;
+mod python;
 mod sources;
 mod typescript;
 

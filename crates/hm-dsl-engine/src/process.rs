@@ -1,21 +1,22 @@
-//! Running the interpreter: its report from one pipe, what user code prints from the other.
+//! Running an interpreter: its report from one pipe, what user code prints from the other.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// Bytes of printed text kept for the error message of an interpreter that fails.
 const KEPT: usize = 4096;
-/// How long to wait for more printed text before asking whether the interpreter has ended.
-const PATIENCE: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 5_000_000,
-};
+/// Reads of each pipe after the end of the interpreter: more than a pipe holds, and an end to one that somebody else
+/// keeps filling.
+const LAST_TURNS: usize = 64;
+const NO_TIME: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// What an interpreter left behind.
 #[derive(Debug)]
@@ -24,6 +25,17 @@ pub(crate) struct Ended {
     pub(crate) report: Vec<u8>,
     /// The end of what was printed.
     pub(crate) printed: Vec<u8>,
+    /// It was ended because its time was over.
+    pub(crate) late: bool,
+}
+
+/// How long an interpreter may go without a line of its report.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Until the first line.
+    pub(crate) start: Duration,
+    /// From each line to the next, or to its end.
+    pub(crate) line: Duration,
 }
 
 /// Starts `program`; it sees `env` and nothing else of the environment.
@@ -33,79 +45,145 @@ pub(crate) fn start(
     folder: &Path,
     env: &BTreeMap<String, String>,
 ) -> io::Result<Child> {
-    Command::new(program)
+    command(program, arguments, folder, env).spawn()
+}
+
+/// As [`start`]; its stdin is a pipe that ends when this process does, or when the interpreter is given up.
+pub(crate) fn start_with_lifeline(
+    program: &Path,
+    arguments: &[OsString],
+    folder: &Path,
+    env: &BTreeMap<String, String>,
+) -> io::Result<Child> {
+    command(program, arguments, folder, env).stdin(Stdio::piped()).spawn()
+}
+
+fn command(program: &Path, arguments: &[OsString], folder: &Path, env: &BTreeMap<String, String>) -> Command {
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .current_dir(folder)
         .env_clear()
         .envs(env)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+        .stderr(Stdio::piped());
+    command
 }
 
 /// Reads until the interpreter has ended, and forwards what it prints to `output` as it comes.
-pub(crate) fn wait(mut child: Child, output: &mut dyn Write) -> io::Result<Ended> {
-    let read = read_all(&mut child, output);
-    if read.is_err() {
-        // It may already have ended; waiting below tells.
+pub(crate) fn wait(child: Child, output: &mut dyn Write) -> io::Result<Ended> {
+    wait_for(child, None, output)
+}
+
+/// As [`wait`], and ends an interpreter that is late.
+pub(crate) fn wait_within(child: Child, patience: Patience, output: &mut dyn Write) -> io::Result<Ended> {
+    wait_for(child, Some(patience), output)
+}
+
+fn wait_for(mut child: Child, patience: Option<Patience>, output: &mut dyn Write) -> io::Result<Ended> {
+    // Waiting for a child closes its stdin first, which would be the end of one that has a lifeline.
+    let lifeline = child.stdin.take();
+    let read = read_all(&mut child, patience, output);
+    if !matches!(&read, Ok(read) if !read.late) {
+        // The lifeline ends the interpreter where it is a child of the program that was started.
+        drop(lifeline);
+        // The program may already have ended; waiting below tells.
         drop(child.kill());
     }
     let status = child.wait()?;
-    let (report, printed) = read?;
+    let Heard { report, printed, late } = read?;
     Ok(Ended {
         status,
         report,
         printed,
+        late,
     })
 }
 
-fn read_all(child: &mut Child, output: &mut dyn Write) -> io::Result<(Vec<u8>, Vec<u8>)> {
+struct Heard {
+    report: Vec<u8>,
+    printed: Vec<u8>,
+    late: bool,
+}
+
+fn read_all(child: &mut Child, patience: Option<Patience>, output: &mut dyn Write) -> io::Result<Heard> {
     let mut pipes = Pipes {
         report: child.stdout.take(),
         printed: child.stderr.take(),
+        process: Some(handle(child)?),
         report_bytes: Vec::new(),
         kept: Vec::new(),
         output,
     };
-    while pipes.report.is_some() {
-        pipes.turn(None)?;
+    let mut deadline = patience.and_then(|patience| after(patience.start));
+    let mut late = false;
+    // A process that user code left behind may hold a pipe open, so the end of the pipes is not awaited.
+    while pipes.process.is_some() && !late {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let known = pipes.report_bytes.len();
+        late = !pipes.turn(left.and_then(|left| Timespec::try_from(left).ok()).as_ref())?;
+        let news = pipes.report_bytes.get(known..).unwrap_or_default();
+        if news.contains(&b'\n') {
+            deadline = patience.and_then(|patience| after(patience.line));
+        }
     }
-    // A process that user code left behind may hold the other pipe open, so its end is not awaited.
-    while pipes.printed.is_some() {
-        if !pipes.turn(Some(&PATIENCE))? && child.try_wait()?.is_some() {
-            while pipes.turn(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? {}
+    for _ in 0..LAST_TURNS {
+        if !pipes.turn(Some(&NO_TIME))? {
             break;
         }
     }
-    Ok((pipes.report_bytes, pipes.kept))
+    Ok(Heard {
+        report: pipes.report_bytes,
+        printed: pipes.kept,
+        late,
+    })
+}
+
+/// A handle that tells when the process ends.
+fn handle(child: &Child) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::other("the process has no number"))?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// The end of `time` from here; none when it lies beyond what can be counted.
+fn after(time: Duration) -> Option<Instant> {
+    Instant::now().checked_add(time)
 }
 
 struct Pipes<'a> {
     report: Option<ChildStdout>,
     printed: Option<ChildStderr>,
+    process: Option<OwnedFd>,
     report_bytes: Vec<u8>,
     kept: Vec<u8>,
     output: &'a mut dyn Write,
 }
 
 impl Pipes<'_> {
-    /// Waits for bytes in either pipe and takes them; false when none came in time.
+    /// Waits until something happens, and takes what has come; false when nothing happened in time.
     fn turn(&mut self, timeout: Option<&Timespec>) -> io::Result<bool> {
-        let (report, printed) = self.ready(timeout)?;
+        let [report, printed, process] = self.ready(timeout)?;
         if report {
             self.take_report()?;
         }
         if printed {
             self.take_printed()?;
         }
-        Ok(report || printed)
+        if process {
+            self.process = None;
+        }
+        Ok(report || printed || process)
     }
 
-    fn ready(&self, timeout: Option<&Timespec>) -> io::Result<(bool, bool)> {
-        let report = self.report.as_ref().map(AsFd::as_fd);
-        let printed = self.printed.as_ref().map(AsFd::as_fd);
-        let mut waited: Vec<PollFd<'_>> = report.into_iter().chain(printed).map(readable).collect();
+    fn ready(&self, timeout: Option<&Timespec>) -> io::Result<[bool; 3]> {
+        let sources = [
+            self.report.as_ref().map(AsFd::as_fd),
+            self.printed.as_ref().map(AsFd::as_fd),
+            self.process.as_ref().map(AsFd::as_fd),
+        ];
+        let mut waited: Vec<PollFd<'_>> = sources.into_iter().flatten().map(readable).collect();
         loop {
             match poll(&mut waited, timeout) {
                 Ok(_) => break,
@@ -114,9 +192,7 @@ impl Pipes<'_> {
             }
         }
         let mut fired = waited.iter().map(|entry| !entry.revents().is_empty());
-        let report = report.is_some() && fired.next().unwrap_or(false);
-        let printed = printed.is_some() && fired.next().unwrap_or(false);
-        Ok((report, printed))
+        Ok(sources.map(|source| source.is_some() && fired.next().unwrap_or(false)))
     }
 
     fn take_report(&mut self) -> io::Result<()> {

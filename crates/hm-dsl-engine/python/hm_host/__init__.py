@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 
 
-def main(here: str, folder: str, files: list[str]) -> int:
+def main(here: str, folder: str, seconds: float, files: list[str]) -> int:
     """Evaluates `files` of `folder`; `here` is the folder of this package and of the SDK.
 
     The report goes to what stdout was at the start. From then on stdout is stderr, for user code and what it runs.
     """
     import posix
 
-    from hm_host import compiled, site_on_demand
+    from hm_host import compiled, lifeline, site_on_demand
+    from hm_host.budget import Budget
 
     sys.argv[1:] = []
+    lifeline.hold()
     report_to = posix.dup(1)
     posix.dup2(2, 1)
     sys.stdout = sys.stderr
@@ -29,7 +31,7 @@ def main(here: str, folder: str, files: list[str]) -> int:
         import harmont  # noqa: F401 (claims the name before user code can)
 
         sys.path.remove(here)
-    report = evaluate.run(folder, files, installed=installed)
+    report = evaluate.run(folder, files, Budget(seconds, report_to), installed=installed)
     _write(report_to, report.encode())
     _leave()
     return 0

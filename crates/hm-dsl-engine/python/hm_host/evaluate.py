@@ -7,34 +7,40 @@ from __future__ import annotations
 
 import sys
 
+from hm_host.budget import TooLong
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from hm_host.budget import Budget
 
-def run(folder: str, files: list[str], *, installed: bool) -> str:
+
+def run(folder: str, files: list[str], budget: Budget, *, installed: bool) -> str:
     """Evaluates `files`, names of files in `folder`, and gives the report as JSON."""
     problems: list[dict[str, Any]] = []
     root = folder.rpartition("/")[0]
     sys.path.insert(0, folder)
     for name in files:
-        _evaluate_file(folder, name, root, problems, installed)
+        _evaluate_file(folder, name, root, problems, budget, installed)
     origins: list[str] = []
     if installed:
         from json import dumps
 
-        pipelines = _installed_definitions(root, problems)
+        pipelines = _installed_definitions(root, problems, budget)
     else:
         from harmont._json import dumps
 
-        pipelines = _definitions(root, problems, origins)
+        pipelines = _definitions(root, problems, origins, budget)
     version = ".".join(str(part) for part in sys.version_info[:3])
     lists = f'"pipelines":[{",".join(pipelines)}],"origins":{dumps(origins)},"problems":{dumps(problems)}'
     return f'{{"python":"{version}",{lists}}}'
 
 
-def _evaluate_file(folder: str, name: str, root: str, problems: list[dict[str, Any]], installed: bool) -> None:
+def _evaluate_file(
+    folder: str, name: str, root: str, problems: list[dict[str, Any]], budget: Budget, installed: bool
+) -> None:
     path = f"{folder}/{name}"
     module_name = name.removesuffix(".py")
     known = sys.modules.get(module_name)
@@ -46,12 +52,15 @@ def _evaluate_file(folder: str, name: str, root: str, problems: list[dict[str, A
     module.__file__ = path
     sys.modules[module_name] = module
     try:
+        budget.begin(path)
         with open(path, "rb") as source:
             code = compile(source.read(), path, "exec", dont_inherit=True)
         exec(code, module.__dict__)
+        budget.end()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
+        budget.end()
         sys.modules.pop(module_name, None)
         if not installed:
             from harmont._registry import forget_file
@@ -60,7 +69,7 @@ def _evaluate_file(folder: str, name: str, root: str, problems: list[dict[str, A
         _add(problems, _problem(error, root, path, 1, None))
 
 
-def _definitions(root: str, problems: list[dict[str, Any]], origins: list[str]) -> list[str]:
+def _definitions(root: str, problems: list[dict[str, Any]], origins: list[str], budget: Budget) -> list[str]:
     """The pipelines, and in `origins` the file of each."""
     from harmont import _envelope
     from harmont._json import dumps
@@ -72,11 +81,14 @@ def _definitions(root: str, problems: list[dict[str, Any]], origins: list[str]) 
     for entry in registrations():
         code = entry.function.__code__
         try:
+            budget.begin(code.co_filename)
             head = dumps(_envelope.head(entry))
             definition = dumps(_envelope.definition(entry))
+            budget.end()
         except KeyboardInterrupt:
             raise
         except BaseException as error:
+            budget.end()
             _add(problems, _problem(error, root, code.co_filename, code.co_firstlineno, entry.slug))
         else:
             written.append(f'{head[:-1]},"definition":{definition}}}')
@@ -84,17 +96,20 @@ def _definitions(root: str, problems: list[dict[str, Any]], origins: list[str]) 
     return written
 
 
-def _installed_definitions(root: str, problems: list[dict[str, Any]]) -> list[str]:
+def _installed_definitions(root: str, problems: list[dict[str, Any]], budget: Budget) -> list[str]:
     """The pipelines as the installed package of the same name renders them."""
     import json
 
     import harmont
 
     try:
+        budget.begin(root + "/.hm")
         envelope = json.loads(harmont.dump_registry_json())
+        budget.end()
     except KeyboardInterrupt:
         raise
     except BaseException as error:
+        budget.end()
         _add(problems, _problem(error, root, root + "/.hm", 1, None))
         return []
     return [json.dumps(entry) for entry in envelope["pipelines"]]
@@ -108,14 +123,16 @@ def _add(problems: list[dict[str, Any]], problem: dict[str, Any]) -> None:
 
 def _problem(error: BaseException, root: str, file: str, line: int, slug: str | None) -> dict[str, Any]:
     """What went wrong, at the innermost line of the user's project that took part."""
-    start = None
+    start = end = None
     trace = error.__traceback__
     while trace is not None:
         frame_file = trace.tb_frame.f_code.co_filename
         if frame_file.startswith(root + "/") and "/site-packages/" not in frame_file:
-            start = start or trace
+            start, end = start or trace, trace
             file, line = frame_file, trace.tb_lineno
         trace = trace.tb_next
+    if isinstance(error, TooLong) and end is not None:
+        end.tb_next = None  # where it was stopped is no call of the user's
     if isinstance(error, SyntaxError) and error.lineno and (error.filename or "").startswith(root + "/"):
         file, line = error.filename, error.lineno
     return {

@@ -1,6 +1,7 @@
 //! Files evaluated by the machine's Python.
 
 use std::fs;
+use std::time::Duration;
 
 use hm_dsl_engine::DslError;
 
@@ -260,6 +261,73 @@ fn an_interpreter_that_dies_is_quoted() {
         "Python ended without a report (PYTHON, exit status: 3); it printed last:\nno such version"
     );
     assert_eq!(project.printed, b"no such version\n");
+}
+
+#[test]
+fn a_file_without_end_is_stopped_at_its_line() {
+    let mut project = Project::new(&[
+        ("a_loop.py", "x = 0\nwhile True:\n    x += 1\n"),
+        (
+            "b_sleeps.py",
+            "import time\ntry:\n    time.sleep(3600)\nexcept Exception:\n    pass\n",
+        ),
+        (
+            "c_pipeline.py",
+            "import harmont as hm\n@hm.pipeline\ndef p():\n    while True: pass\n@hm.pipeline\ndef q(): return hm.sh('x')\n",
+        ),
+        ("d.py", CI),
+    ]);
+    project.python_time = Duration::from_secs(1);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["q", "ci"]);
+    let problems = project.shown(&envelope.problems);
+    let message = "hm: the file runs longer than 1 s\n  fix: look for a loop that doesn't end";
+    let [loops, sleeps, pipeline] = problems.as_slice() else {
+        panic!("{problems:?}")
+    };
+    assert!(
+        loops == &format!("a_loop.py:2: {message}") || loops == &format!("a_loop.py:3: {message}"),
+        "{loops}"
+    );
+    assert_eq!(sleeps, &format!("b_sleeps.py:3: {message}"));
+    assert_eq!(pipeline, &format!("c_pipeline.py:4: pipeline \"p\": {message}"));
+    let traceback = envelope.problems[1].traceback.as_ref().unwrap();
+    assert!(!traceback.contains("hm_host"), "{traceback}");
+}
+
+#[test]
+fn a_file_that_can_not_be_stopped_is_left_out() {
+    // The first catches what stops it, the second is inside one call of the interpreter.
+    let mut project = Project::new(&[
+        (
+            "a.py",
+            "import time\nwhile True:\n    try:\n        time.sleep(3600)\n    except BaseException: pass\n",
+        ),
+        ("b.py", "sum(range(10 ** 13))\n"),
+        ("c.py", "import os\nos._exit(7)\n"),
+        ("d.py", CI),
+    ]);
+    project.python_time = Duration::from_secs(1);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    let late = "hm: the file runs longer than 1 s\n  fix: look for a loop that doesn't end";
+    let ended = "hm: Python ended while it evaluated the file (exit status: 7)\n  fix: raise an error that says why, instead of ending the process";
+    assert_eq!(
+        project.shown(&envelope.problems),
+        [
+            format!("a.py: {late}"),
+            format!("b.py: {late}"),
+            format!("c.py: {ended}")
+        ]
+    );
+}
+
+#[test]
+fn user_code_reads_nothing_from_stdin() {
+    let text = format!("import sys, os\nassert sys.stdin.read() == ''\nassert os.read(0, 1) == b''\n{CI}");
+    let mut project = Project::new(&[("pipeline.py", &text)]);
+    let envelope = project.evaluate();
+    assert_eq!(project.shown(&envelope.problems), [] as [&str; 0]);
 }
 
 #[test]

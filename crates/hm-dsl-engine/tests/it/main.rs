@@ -5,6 +5,8 @@ mod conformance;
 #[cfg(test)]
 mod evaluate;
 #[cfg(test)]
+mod lifeline;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod typescript;

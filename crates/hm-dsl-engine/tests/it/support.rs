@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use hm_dsl_engine::{DslError, Envelope, EvalSettings, FileProblem, discover, evaluate};
 
@@ -13,6 +14,7 @@ pub(crate) struct Project {
     temp: tempfile::TempDir,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) printed: Vec<u8>,
+    pub(crate) python_time: Duration,
 }
 
 impl Project {
@@ -25,6 +27,7 @@ impl Project {
             temp,
             env,
             printed: Vec::new(),
+            python_time: EvalSettings::PYTHON_TIME,
         };
         fs::create_dir_all(project.root().join(".hm")).unwrap();
         for (name, text) in files {
@@ -75,10 +78,8 @@ impl Project {
 
     pub(crate) fn try_evaluate(&mut self) -> Result<Envelope, DslError> {
         let dir = discover(&self.root()).unwrap().unwrap();
-        let settings = EvalSettings {
-            env: self.env.clone(),
-            sdk_cache_dir: self.cache(),
-        };
+        let mut settings = EvalSettings::new(self.env.clone(), self.cache());
+        settings.python_time = self.python_time;
         evaluate(&dir, &settings, &mut self.printed)
     }
 

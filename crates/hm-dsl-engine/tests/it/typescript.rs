@@ -36,10 +36,7 @@ fn commands(project: &mut Project, slug: &str) -> Vec<String> {
 
 fn with_limits(project: &mut Project, limits: TypeScriptLimits) -> Vec<String> {
     let dir = discover(&project.root()).unwrap().unwrap();
-    let settings = EvalSettings {
-        env: project.env.clone(),
-        sdk_cache_dir: project.cache(),
-    };
+    let settings = EvalSettings::new(project.env.clone(), project.cache());
     let envelope = evaluate_within(&dir, &settings, limits, &mut Vec::new()).unwrap();
     project.shown(&envelope.problems).into_iter().collect()
 }

@@ -25,10 +25,7 @@ pub(super) fn find(start: &Path) -> Result<Option<PipelineDir>, CliError> {
 
 /// Evaluates every pipeline file; what they print goes to standard error.
 pub(super) fn evaluate(dir: &PipelineDir, process: &Process, sdk_folder: &Path) -> Result<Source, CliError> {
-    let settings = EvalSettings {
-        env: process.env.clone(),
-        sdk_cache_dir: sdk_folder.to_owned(),
-    };
+    let settings = EvalSettings::new(process.env.clone(), sdk_folder.to_owned());
     let mut user_output = stderr();
     let envelope = hm_dsl_engine::evaluate(dir, &settings, &mut user_output as &mut dyn Write)
         .map_err(|error| dsl_error(&error))?;

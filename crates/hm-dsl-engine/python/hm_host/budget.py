@@ -1,0 +1,48 @@
+"""The time that one file or pipeline may take."""
+
+from __future__ import annotations
+
+import _signal  # `signal` itself takes longer to import than all of this package
+import posix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Code that catches everything gets the error again after so many seconds, until hm ends the process.
+_AGAIN = 0.5
+
+
+class TooLong(BaseException):
+    """Raised in user code whose time is over. Not an `Exception`, which user code may catch."""
+
+    __module__ = "hm"
+
+
+class Budget:
+    """Gives each file its time, and tells hm which file it is."""
+
+    def __init__(self, seconds: float, report_to: int) -> None:
+        self._seconds = seconds
+        self._report_to = report_to
+        self._is_running = False
+
+    def begin(self, file: str) -> None:
+        """Starts the time of `file`."""
+        line = file.replace("\n", " ") + "\n"
+        posix.write(self._report_to, line.encode("utf-8", "surrogateescape"))
+        self._is_running = True
+        # For each file anew: user code may have a handler of its own.
+        _signal.signal(_signal.SIGALRM, self._over)
+        _signal.setitimer(_signal.ITIMER_REAL, self._seconds, _AGAIN)
+
+    def end(self) -> None:
+        """Nothing runs out any more."""
+        self._is_running = False
+        _signal.setitimer(_signal.ITIMER_REAL, 0)
+
+    def _over(self, _signal_number: int, _frame: Any) -> None:
+        if self._is_running:
+            raise TooLong(
+                f"hm: the file runs longer than {self._seconds:g} s\n  fix: look for a loop that doesn't end"
+            )

@@ -1,0 +1,233 @@
+//! Pipelines from Python files.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde::Deserialize;
+
+use crate::discover::PipelineDir;
+use crate::envelope::{FileProblem, PipelineDefinition};
+use crate::error::DslError;
+use crate::evaluate::{Declared, EvalSettings};
+use crate::interpreter::{self, Interpreter, PythonOrigin};
+use crate::process::{self, Ended, Patience};
+use crate::sources;
+
+/// How long an interpreter may take before it comes to the first file; `uv run` may have an environment to make first.
+const START: Duration = Duration::from_mins(10);
+/// How long a file may go on after its budget. Python stops it at its budget, with the line, where Python can.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What the program inside Python reports.
+#[derive(Default, Deserialize)]
+struct Report {
+    too_old: Option<String>,
+    #[serde(default)]
+    pipelines: Vec<PipelineDefinition>,
+    /// The file of each of the pipelines, where they are known.
+    #[serde(default)]
+    origins: Vec<PathBuf>,
+    #[serde(default)]
+    problems: Vec<ReportedProblem>,
+}
+
+#[derive(Deserialize)]
+struct ReportedProblem {
+    file: PathBuf,
+    line: u32,
+    pipeline: Option<String>,
+    message: String,
+    traceback: String,
+}
+
+/// How one run of the interpreter ended.
+enum Outcome {
+    Report(Report),
+    /// It did not come past this file.
+    Broken(FileProblem),
+}
+
+/// Evaluates the Python files of `dir`.
+pub(crate) fn evaluate_python(
+    dir: &PipelineDir,
+    settings: &EvalSettings,
+    output: &mut dyn Write,
+) -> Result<Declared, DslError> {
+    let sdk = sources::install(&settings.sdk_cache_dir)?;
+    let mut evaluation = Evaluation {
+        python: interpreter::find(&settings.env, dir.root())?,
+        sdk: &sdk,
+        dir,
+        files: dir.python_files().to_vec(),
+        settings,
+    };
+    let mut broken = Vec::new();
+    let report = loop {
+        match evaluation.run_new_enough(output)? {
+            Outcome::Report(report) => break report,
+            Outcome::Broken(problem) => {
+                let is_known = evaluation.leave_out(&problem.file);
+                broken.push(problem);
+                if !is_known || evaluation.files.is_empty() {
+                    break Report::default();
+                }
+            }
+        }
+    };
+    let unknown = std::iter::repeat_with(|| dir.dir().to_path_buf());
+    let origins = report.origins.into_iter().chain(unknown);
+    broken.extend(report.problems.into_iter().map(FileProblem::from));
+    Ok(Declared {
+        pipelines: origins.zip(report.pipelines).collect(),
+        problems: broken,
+    })
+}
+
+struct Evaluation<'a> {
+    python: Interpreter,
+    sdk: &'a Path,
+    dir: &'a PipelineDir,
+    /// The names of the files.
+    files: Vec<String>,
+    settings: &'a EvalSettings,
+}
+
+impl Evaluation<'_> {
+    /// Runs all files; false where `file` is none of them.
+    fn leave_out(&mut self, file: &Path) -> bool {
+        let before = self.files.len();
+        self.files.retain(|name| self.dir.dir().join(name) != file);
+        self.files.len() < before
+    }
+
+    /// Runs the files in the interpreter, or in a newer one where it is too old and was not chosen by the user.
+    fn run_new_enough(&mut self, output: &mut dyn Write) -> Result<Outcome, DslError> {
+        let first = self.run(&self.python, output)?;
+        let Outcome::Report(Report {
+            too_old: Some(version), ..
+        }) = first
+        else {
+            return Ok(first);
+        };
+        if self.python.origin == PythonOrigin::Path {
+            for program in interpreter::newer(&self.settings.env) {
+                let python = Interpreter {
+                    program,
+                    ..self.python.clone()
+                };
+                let answer = self.run(&python, output)?;
+                if !matches!(&answer, Outcome::Report(report) if report.too_old.is_some()) {
+                    self.python = python;
+                    return Ok(answer);
+                }
+            }
+        }
+        Err(DslError::PythonTooOld {
+            python: self.python.program.clone(),
+            version,
+            origin: self.python.origin,
+        })
+    }
+
+    fn run(&self, python: &Interpreter, output: &mut dyn Write) -> Result<Outcome, DslError> {
+        let time = self.settings.python_time;
+        let mut arguments = python.arguments.clone();
+        arguments.extend([
+            OsString::from("-S"),
+            self.sdk.join("boot.py").into(),
+            self.dir.dir().into(),
+            time.as_secs_f64().to_string().into(),
+        ]);
+        arguments.extend(self.files.iter().map(OsString::from));
+        let child = process::start_with_lifeline(&python.program, &arguments, self.dir.root(), &self.settings.env)
+            .map_err(|source| DslError::Start {
+                python: python.program.clone(),
+                origin: python.origin,
+                source,
+            })?;
+        let patience = Patience {
+            start: START,
+            line: time.saturating_add(GRACE),
+        };
+        let ended = process::wait_within(child, patience, output).map_err(DslError::Connection)?;
+        self.outcome(python, &ended)
+    }
+
+    /// The report: a line for each file as it was begun, then the object.
+    fn outcome(&self, python: &Interpreter, ended: &Ended) -> Result<Outcome, DslError> {
+        let mut lines = ended.report.rsplitn(3, |byte| *byte == b'\n');
+        let report = lines.next().unwrap_or_default();
+        let begun = lines.next();
+        let is_whole = !report.is_empty() && (ended.status.success() || ended.late);
+        if is_whole {
+            return serde_json::from_slice(report)
+                .map(Outcome::Report)
+                .map_err(|source| DslError::Report {
+                    python: python.program.clone(),
+                    source,
+                });
+        }
+        let Some(file) = begun.filter(|_| !asked_to_stop(ended.status)) else {
+            return Err(if ended.late {
+                DslError::NoAnswer {
+                    python: python.program.clone(),
+                    time: START,
+                }
+            } else {
+                DslError::Died {
+                    python: python.program.clone(),
+                    status: ended.status,
+                    output: String::from_utf8_lossy(&ended.printed).into_owned(),
+                }
+            });
+        };
+        let message = if ended.late {
+            let time = self.settings.python_time.as_secs_f64();
+            format!("hm: the file runs longer than {time} s\n  fix: look for a loop that doesn't end")
+        } else {
+            format!(
+                "hm: Python ended while it evaluated the file ({})\n  fix: raise an error that says why, instead of ending the process",
+                ended.status
+            )
+        };
+        Ok(Outcome::Broken(FileProblem {
+            file: OsString::from_vec(file.to_vec()).into(),
+            line: None,
+            pipeline: None,
+            message,
+            traceback: None,
+        }))
+    }
+}
+
+/// Whether somebody ended the interpreter on purpose, itself or the program that runs it.
+fn asked_to_stop(status: ExitStatus) -> bool {
+    let signals = [Signal::HUP, Signal::INT, Signal::TERM].map(Signal::as_raw);
+    let told = status.code().map(|code| code.saturating_sub(128));
+    status.signal().or(told).is_some_and(|signal| signals.contains(&signal))
+}
+
+impl From<ReportedProblem> for FileProblem {
+    fn from(reported: ReportedProblem) -> Self {
+        let ReportedProblem {
+            file,
+            line,
+            pipeline,
+            message,
+            traceback,
+        } = reported;
+        Self {
+            file,
+            line: Some(line),
+            pipeline,
+            message,
+            traceback: Some(traceback),
+        }
+    }
+}
