@@ -34,10 +34,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from harmont import py
     from harmont._cmake import CMakeProject, CMakeToolchain, cmake
+    from harmont._dotnet import dotnet
     from harmont._elixir import elixir
+    from harmont._elm import elm
     from harmont._go import go
+    from harmont._gradle import gradle, java, kotlin
+    from harmont._haskell import haskell
     from harmont._js import JsProject, js, ts
+    from harmont._ocaml import ocaml
+    from harmont._perl import perl
+    from harmont._php import php
     from harmont._python import python
+    from harmont._ruby import ruby
     from harmont._rust import RustProject, rust
     from harmont._toolchain import apt_base
     from harmont._zig import zig
@@ -48,11 +56,21 @@ pr = pull_request
 _TOOLCHAINS = {
     "apt_base": "_toolchain",
     "cmake": "_cmake",
+    "dotnet": "_dotnet",
     "elixir": "_elixir",
+    "elm": "_elm",
     "go": "_go",
+    "gradle": "_gradle",
+    "haskell": "_haskell",
+    "java": "_gradle",
     "js": "_js",
+    "kotlin": "_gradle",
+    "ocaml": "_ocaml",
+    "perl": "_perl",
+    "php": "_php",
     "py": "",
     "python": "_python",
+    "ruby": "_ruby",
     "rust": "_rust",
     "ts": "_js",
     "zig": "_zig",
@@ -88,14 +106,23 @@ __all__ = [
     "clear_target_cache",
     "cmake",
     "compose",
+    "dotnet",
     "dump_registry_json",
     "elixir",
+    "elm",
     "forever",
     "go",
+    "gradle",
     "group",
+    "haskell",
+    "java",
     "js",
+    "kotlin",
     "matrix",
+    "ocaml",
     "on_change",
+    "perl",
+    "php",
     "pipeline",
     "pipeline_to_json",
     "pr",
@@ -103,6 +130,7 @@ __all__ = [
     "push",
     "py",
     "python",
+    "ruby",
     "rust",
     "schedule",
     "scratch",

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from harmont._shell import change_folder, quote
 from harmont._step import Step, scratch
-from harmont.cache import forever, ttl
+from harmont.cache import forever, on_change, ttl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,6 +72,36 @@ def action(parent: Step, tag: str, name: str, cmd: str, options: StepOptions) ->
     """An uncached step with a label that the user's options may replace."""
     merged: Any = {"label": f":{tag}: {name}", **options}
     return parent.sh(cmd, **merged)
+
+
+def dependencies(
+    parent: Step, tag: str, name: str, path: str, cmd: str, watched: Iterable[str], env: Mapping[str, str] | None = None
+) -> Step:
+    """A step in the project at `path` that is cached until one of the `watched` files of the project changes."""
+    paths = (f"{path}/{file}" for file in watched)
+    return parent.sh(within(path, cmd), label=f":{tag}: {name}", cache=on_change(*paths), env=env)
+
+
+class Project:
+    """A project at `path` on a machine with its toolchain and dependencies."""
+
+    path: str
+    installed: Step
+    tag: str
+    _env: Mapping[str, str] | None = None
+
+    def _action(self, name: str, cmd: str, options: StepOptions) -> Step:
+        chosen: Any = options
+        if self._env is not None:
+            chosen = {**options, "env": {**self._env, **(options.get("env") or {})}}
+        return action(self.installed, self.tag, name, within(self.path, cmd), chosen)
+
+
+def command_line(cmd: str, owner: str) -> str:
+    """`cmd`, a command line that goes to the shell as it is."""
+    if not isinstance(cmd, str) or not cmd.split():
+        raise ValueError(f"hm.{owner}: run needs a command, got {cmd!r}")
+    return cmd
 
 
 def within(path: str, cmd: str) -> str:

@@ -48,6 +48,16 @@ class Chain(SdkTest):
             "zig": (hm.zig(), ["build", "test", "fmt"]),
             "zig project": (hm.zig(path="x"), ["x-build", "x-test", "x-fmt"]),
             "elixir": (hm.elixir(), ["compile", "test", "format"]),
+            "haskell": (hm.haskell(), ["deps", "build", "test"]),
+            "ocaml": (hm.ocaml(), ["deps", "build", "test"]),
+            "perl": (hm.perl(), ["deps", "test"]),
+            "ruby": (hm.ruby(), ["bundle-install", "test", "lint"]),
+            "dotnet": (hm.dotnet(), ["restore", "build", "test", "fmt"]),
+            "gradle": (hm.gradle(), ["deps", "build", "check"]),
+            "java": (hm.java(version="8.11.1"), ["gradle-install", "deps", "build", "check"]),
+            "kotlin": (hm.kotlin(), ["deps", "build", "check"]),
+            "php": (hm.php(), ["deps", "test"]),
+            "elm": (hm.elm(), ["deps", "build", "test", "fmt"]),
         }
         for name, (leaf, expected) in leaves.items():
             with self.subTest(name):
@@ -61,6 +71,14 @@ class Chain(SdkTest):
             (hm.zig.test(), hm.zig(path=".").test()),
             (hm.cmake.fmt(path="x", fix=True), hm.cmake(path="x").fmt(fix=True)),
             (hm.elixir.mix("phx.routes", path="x"), hm.elixir(path="x").mix("phx.routes")),
+            (hm.haskell.doc(tool="stack", path="x"), hm.haskell(tool="stack", path="x").doc()),
+            (hm.ocaml.dune("exec x", version="4.14.2"), hm.ocaml(version="4.14.2").dune("exec x")),
+            (hm.perl.test(path="x", flags=("-v",)), hm.perl(path="x").test(flags=("-v",))),
+            (hm.ruby.run("rake", path="x"), hm.ruby(path="x").run("rake")),
+            (hm.dotnet.pack(locked=True, configuration="A"), hm.dotnet(locked=True).pack(configuration="A")),
+            (hm.kotlin.task("lint", java_version="17"), hm.kotlin(java_version="17").task("lint")),
+            (hm.php.script("x", extensions=("gd",)), hm.php(extensions=("gd",)).script("x")),
+            (hm.elm.build(main=None, path="x"), hm.elm(main=None, path="x").build()),
         ]:
             with self.subTest(bare.cmd):
                 self.assertEqual(hm.pipeline([bare]), hm.pipeline([long]))
@@ -75,6 +93,12 @@ class Chain(SdkTest):
             (hm.cmake(path="p", generator="make").build(), " -G 'Unix Makefiles' "),
             (hm.python(path=".").typecheck(paths=["a b", "c"]), "ty check 'a b' c"),
             (hm.elixir().mix("a; b"), "mix 'a;' b"),
+            (hm.ocaml().dune("a; b"), "dune 'a;' b"),
+            (hm.perl().test(flags=("a;b",)), "prove -lr 'a;b' t"),
+            (hm.dotnet().test(configuration="a b"), "-c 'a b'"),
+            (hm.gradle(path="a b").task("a; b"), "cd 'a b' && ./gradlew --no-daemon 'a;' b"),
+            (hm.php().script("a; b"), "run-script 'a; b'"),
+            (hm.elm(main="a b.elm").build(output="c d"), "elm make 'a b.elm' --optimize --output='c d'"),
         ]:
             with self.subTest(part):
                 self.assertIn(part, step.cmd or "")
@@ -101,6 +125,23 @@ class Chain(SdkTest):
             (lambda: hm.js.project(runtime="deno", pm="npm"), "has its own package manager"),
             (lambda: hm.js.project(version="20.1"), "hm.js: invalid version"),
             (lambda: hm.apt_base(packages=()), "packages must not be empty"),
+            (lambda: hm.haskell(tool="nix"), "hm.haskell: invalid tool"),  # type: ignore[arg-type]
+            (lambda: hm.haskell(tool="stack", ghc_version="9.8.4"), "stack.yaml chooses the GHC"),
+            (lambda: hm.haskell(ghc_version="9"), "hm.haskell: invalid ghc_version"),
+            (lambda: hm.ocaml(version="5"), "hm.ocaml: invalid version"),
+            (lambda: hm.ocaml().dune(" "), "dune needs a command"),
+            (lambda: hm.ruby(version="3.3.6; x"), "hm.ruby: invalid version"),
+            (lambda: hm.ruby().run(""), "hm.ruby: run needs a command"),
+            (lambda: hm.dotnet(version="8"), "hm.dotnet: invalid version"),
+            (lambda: hm.gradle(version="latest"), "hm.gradle: invalid version"),
+            (lambda: hm.java(java_version="21.0"), "hm.java: invalid java_version"),
+            (lambda: hm.kotlin().task(""), "hm.kotlin: task needs a name"),
+            (lambda: hm.php(version="8"), "hm.php: invalid version"),
+            (lambda: hm.php().run(" "), "hm.php: run needs a command"),
+            (lambda: hm.php().script(""), "hm.php: script needs a name"),
+            (lambda: hm.elm(version="0.19"), "hm.elm: invalid version"),
+            (lambda: hm.elm(main=""), "hm.elm: invalid main"),
+            (lambda: hm.elm(node_version="lts"), "hm.elm: invalid node_version"),
         ]:
             with self.subTest(text), self.refuses(ValueError, text):
                 make()
@@ -290,6 +331,9 @@ class Others(SdkTest):
             (hm.zig(), "/0.14.1/zig-$(uname -m)-linux-0.14.1.tar.xz"),
             (hm.zig(version="0.14.0"), "/0.14.0/zig-linux-$(uname -m)-0.14.0.tar.xz"),
             (hm.elixir(), "bookworm_$(dpkg --print-architecture).deb"),
+            (hm.haskell(), "/~ghcup/$(uname -m)-linux-ghcup"),
+            (hm.ocaml(), "/opam-2.3.0-$(uname -m | sed 's/aarch64/arm64/')-linux"),
+            (hm.gradle(), "/ga/linux/$(uname -m | sed 's/x86_64/x64/')/jdk/"),
         ]:
             with self.subTest(part):
                 self.assertIn(part, self.steps(toolchain)[1]["cmd"])
@@ -307,6 +351,19 @@ class Others(SdkTest):
         self.assertTrue(steps[0]["cmd"].endswith("clang-format clang-tidy gcc-13 g++-13"))
         self.assertEqual(steps[2]["cache"]["paths"], ["p/vcpkg.json"])
         self.assertIn("-DCMAKE_C_COMPILER=gcc-13 -DCMAKE_CXX_COMPILER=g++-13", steps[3]["cmd"])
+
+    def test_environments_of_toolchains_give_way_to_the_users(self) -> None:
+        for step in (
+            hm.ocaml().test(env={"OPAMYES": "0", "A": "1"}),
+            hm.php().test(env={"COMPOSER_ALLOW_SUPERUSER": "0", "A": "1"}),
+            hm.dotnet().test(env={"DOTNET_NOLOGO": "0", "A": "1"}),
+        ):
+            with self.subTest(step.cmd):
+                self.assertEqual(sorted((step.env or {}).values())[:2], ["0", "1"])
+                self.assertEqual(len(step.env or {}), 3)
+
+    def test_a_task_of_gradle_is_labelled_without_colons(self) -> None:
+        self.assertEqual(hm.gradle().task(":app:lint --info").label, ":gradle: app lint")
 
     def test_elixir_shares_one_plt(self) -> None:
         project = hm.elixir()
