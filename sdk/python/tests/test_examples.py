@@ -30,6 +30,31 @@ class Reference(unittest.TestCase):
             self.assertIn('"slug": "ci"', hm.dump_registry_json())
         _forget(None)
 
+    def test_the_tests_that_the_reference_names_are_there(self) -> None:
+        root = Path(__file__).parents[3]
+        page = (root / "docs/reference/python.md").read_text(encoding="utf-8")
+        rows = page.partition("### What holds them")[2].split("\n| ")[2:]
+        self.assertGreater(len(rows), 10)
+        for case in (root / "sdk/conformance/fixed").glob("*.json"):
+            self.assertIn(f"`fixed/{case.stem}`", page)
+        for row in rows:
+            difference, _, tests = row.partition(" | ")
+            named = _in_backticks(tests)
+            self.assertTrue(named, difference)
+            for name in named:
+                with self.subTest(name):
+                    file, _, test = name.partition(": ")
+                    if not test:
+                        self.assertTrue((root / "sdk/conformance" / f"{name}.json").is_file())
+                        continue
+                    folder = root / ("sdk/python/tests" if file.endswith(".py") else "crates/hm-dsl-engine/tests/it")
+                    text = (folder / file).read_text(encoding="utf-8")
+                    self.assertRegex(text, rf"(def|fn) {test}\(")
+
+
+def _in_backticks(text: str) -> list[str]:
+    return text.split("`")[1::2]
+
 
 class Start(unittest.TestCase):
     def test_importing_the_package_imports_nothing_heavy(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -62,6 +63,15 @@ class Chain(SdkTest):
         for name, (leaf, expected) in leaves.items():
             with self.subTest(name):
                 self.assertEqual(self.keys(leaf)[-len(expected) :], expected)
+
+                @hm.pipeline(name.replace(" ", "-"))
+                def decorated(leaf: object = leaf) -> object:
+                    return leaf
+
+        written = json.loads(hm.dump_registry_json())["pipelines"]
+        for (name, (leaf, _)), entry in zip(leaves.items(), written, strict=True):
+            with self.subTest(name, form="decorator"):
+                self.assertEqual(entry["definition"], json.loads(json.dumps(hm.pipeline([leaf]))))
 
     def test_the_bare_form_is_the_same_as_the_long_one(self) -> None:
         for bare, long in [
