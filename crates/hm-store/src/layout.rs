@@ -88,6 +88,11 @@ impl Layout {
         self.root.join("k")
     }
 
+    /// Layers of images on their way from a registry.
+    pub(crate) fn partial_blobs(&self) -> PathBuf {
+        self.root.join("p")
+    }
+
     /// All leases.
     pub fn leases(&self) -> PathBuf {
         self.root.join("live")
@@ -98,13 +103,14 @@ impl Layout {
         self.leases().join(lease.as_str())
     }
 
-    pub(crate) fn folders(&self) -> [PathBuf; 6] {
+    pub(crate) fn folders(&self) -> [PathBuf; 7] {
         [
             self.layers(),
             self.workspaces(),
             self.builds(),
             self.logs(),
             self.key_locks(),
+            self.partial_blobs(),
             self.leases(),
         ]
     }

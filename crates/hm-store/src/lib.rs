@@ -24,7 +24,7 @@ pub use clock::{Clock, SystemClock};
 pub use error::{FileError, IndexError, StoreError};
 pub use files::{XattrNamespace, remove_tree};
 pub use ids::{CacheKey, ContentHash, DigestAlgorithm, IdError, ImageDigest, LayerId, LeaseId, TreeId};
-pub use image::{ImageConfig, ImageError, ImageRef, Platform, ResolvedImage};
+pub use image::{ImageConfig, ImageError, ImageRef, ImageSettings, Images, Platform, ResolvedImage};
 pub use index::Index;
 pub use journal::{BuildMeta, BuildRecord, Builds, Journal, JournalError, JournalReader};
 pub use layout::Layout;

@@ -1,23 +1,23 @@
 //! Images in layouts and archives: found in the index where they are known, else read, checked and unpacked.
 
 use std::fs;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{OptionalExtension, params};
 use rustix::fs::Mode;
 
 use super::blobs::Blobs;
 use super::choose::{Chosen, LayerSource, in_docker_archive, in_layout};
 use super::compression::decompress;
-use super::digest::{Hashing, sha256};
+use super::digest::Hashing;
 use super::error::UnpackError;
+use super::read_ahead::{Ahead, ahead_and_behind};
 use super::resolve::find;
 use super::tar_stream::TarError;
 use super::unpack::{UnpackSettings, unpack};
-use super::{ImageConfig, ImageError, ImageRef, LocalSource, Platform, ResolvedImage};
-use crate::error::{FileError, IndexError};
+use super::{ImageError, ImageRef, LocalSource, Platform, ResolvedImage};
+use crate::error::FileError;
 use crate::files::{XattrNamespace, remove_tree};
 use crate::ids::{ImageDigest, LayerId};
 use crate::store::Store;
@@ -94,68 +94,8 @@ impl Store {
         };
         let (layers, anew) = self.unpack_layers(&blobs, &chosen, limits)?;
         let config = chosen.configuration.image_config();
-        self.note_image((&name, &stat), &chosen.digest, &layers, &config, anew)?;
+        self.note_image(&[&name], &stat, &chosen.digest, &layers, &config, anew)?;
         Ok(self.resolved(chosen.digest, &layers, config))
-    }
-
-    /// The image that the reference stood for when its source was last read, if the source is the same since.
-    fn known_image(&self, name: &str, stat: &str) -> Result<Option<ResolvedImage>, ImageError> {
-        let ask = "SELECT images.digest, images.layers, images.config FROM image_sources
-            JOIN images ON images.digest = image_sources.digest WHERE reference = ?1 AND stat = ?2";
-        let row: Option<(String, String, String)> = self.index().read(|index| {
-            let mut ask = index.prepare_cached(ask)?;
-            let columns = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-            Ok::<_, IndexError>(ask.query_row([name, stat], columns).optional()?)
-        })?;
-        let Some((digest, layers, config)) = row else {
-            return Ok(None);
-        };
-        let digest = digest.parse().map_err(|source| IndexError::BadId {
-            what: "image digest",
-            source,
-        })?;
-        let bad = |what| move |source| IndexError::BadJson { what, source };
-        let layers: Vec<LayerId> = serde_json::from_str(&layers).map_err(bad("list of image layers"))?;
-        let config: ImageConfig = serde_json::from_str(&config).map_err(bad("image configuration"))?;
-        let image = self.resolved(digest, &layers, config);
-        Ok(image.layers.iter().all(|layer| layer.is_dir()).then_some(image))
-    }
-
-    fn note_image(
-        &self,
-        (name, stat): (&str, &str),
-        digest: &ImageDigest,
-        layers: &[LayerId],
-        config: &ImageConfig,
-        anew: bool,
-    ) -> Result<(), ImageError> {
-        let bad = |what| move |source| IndexError::BadJson { what, source };
-        let layers = serde_json::to_string(layers).map_err(bad("list of image layers"))?;
-        let config = serde_json::to_string(config).map_err(bad("image configuration"))?;
-        self.index().write(|change| {
-            // Layers that were unpacked just now are as sure as this boot.
-            change.execute(
-                "INSERT INTO images (digest, layers, config, boot) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (digest) DO UPDATE SET boot = excluded.boot, durable = 0 WHERE ?5",
-                params![digest.to_string(), layers, config, self.boot_id(), anew],
-            )?;
-            change.execute(
-                "INSERT OR REPLACE INTO image_sources (reference, stat, digest) VALUES (?1, ?2, ?3)",
-                params![name, stat, digest.to_string()],
-            )?;
-            Ok::<_, IndexError>(())
-        })?;
-        Ok(())
-    }
-
-    fn resolved(&self, digest: ImageDigest, layers: &[LayerId], config: ImageConfig) -> ResolvedImage {
-        let layers = layers.iter().map(|layer| self.layout().layer(layer)).collect();
-        ResolvedImage {
-            digest,
-            layers,
-            config,
-            host: false,
-        }
     }
 
     /// Unpacks the layers that aren't there yet, each on top of those before it; tells whether there were any.
@@ -166,33 +106,23 @@ impl Store {
         limits: &ImageLimits,
     ) -> Result<(Vec<LayerId>, bool), ImageError> {
         let mut anew = false;
-        let mut layers: Vec<LayerId> = Vec::new();
-        let mut chain: Option<ImageDigest> = None;
-        for source in &chosen.layers {
-            // A folder that a layer implies takes its mode from the layers below, so the name stands for the whole
-            // stack up to here (OCI image specification, "Layer ChainID").
-            let id = match chain {
-                None => source.diff,
-                Some(below) => sha256(format!("{below} {}", source.diff).as_bytes()),
-            };
-            chain = Some(id);
-            let layer = LayerId::of_image(&id);
-            let folder = self.layout().layer(&layer);
+        let layers = chosen.layer_ids();
+        for (number, (source, layer)) in chosen.layers.iter().zip(&layers).enumerate() {
+            let folder = self.layout().layer(layer);
             if !folder.is_dir() {
-                let below: Vec<PathBuf> = layers.iter().rev().map(|layer| self.layout().layer(layer)).collect();
-                self.unpack_layer(blobs, source, &below, &folder, limits)?;
+                self.unpack_layer(blobs, source, &layers[..number], &folder, limits)?;
                 anew = true;
             }
-            layers.push(layer);
         }
         Ok((layers, anew))
     }
 
-    fn unpack_layer(
+    /// Unpacks one layer to its folder, on top of those in `below` (the bottom first).
+    pub(super) fn unpack_layer(
         &self,
         blobs: &Blobs,
         source: &LayerSource,
-        below: &[PathBuf],
+        below: &[LayerId],
         folder: &Path,
         limits: &ImageLimits,
     ) -> Result<(), ImageError> {
@@ -203,7 +133,8 @@ impl Store {
             as_root: self.xattrs() == XattrNamespace::Trusted,
             max_entries: limits.layer_entries,
         };
-        if let Err(error) = checked_unpack(blobs, source, &temporary, below, &settings, limits) {
+        let below: Vec<PathBuf> = below.iter().rev().map(|layer| self.layout().layer(layer)).collect();
+        if let Err(error) = checked_unpack(blobs, source, &temporary, &below, &settings, limits) {
             // The first error counts; what is left goes with the lease.
             remove_tree(&temporary).ok();
             return Err(error);
@@ -260,17 +191,18 @@ fn checked_unpack(
     };
     let unreadable = |source| failed(UnpackError::Tar(TarError::Read { at: 0, source }));
     let below: Vec<&Path> = below.iter().map(PathBuf::as_path).collect();
-    let mut compressed = Hashing::new(file, u64::MAX);
-    let found_diff = {
-        let stream = decompress(BufReader::with_capacity(256 * 1024, &mut compressed)).map_err(unreadable)?;
-        let mut plain = Hashing::new(stream, limits.layer_bytes);
-        let unpacked = unpack(
-            BufReader::with_capacity(256 * 1024, &mut plain),
-            target,
-            &below,
-            settings,
-        )
-        .map(drop);
+    // A layer that is stored as it is has one digest.
+    let is_checked = blobs.are_checked() || stored.is_none_or(|(expected, _)| expected == *diff);
+    let compressed = if is_checked {
+        Hashing::only_counting(file, u64::MAX)
+    } else {
+        Hashing::new(file, u64::MAX)
+    };
+    let (ahead, behind) = ahead_and_behind();
+    let (found_diff, found) = std::thread::scope(|scope| {
+        let decompressing = scope.spawn(move || decompress_ahead(compressed, ahead));
+        let mut plain = Hashing::new(behind, limits.layer_bytes);
+        let unpacked = unpack(&mut plain, target, &below, settings).map(drop);
         // What follows the archive's end belongs to the digest.
         let drained = unpacked.and_then(|()| {
             plain
@@ -284,24 +216,40 @@ fn checked_unpack(
             }));
         }
         drained.map_err(failed)?;
-        plain.finish().0
-    };
-    compressed.drain().map_err(unreadable)?;
-    let (found, _) = compressed.finish();
-    let mismatch = |expected: &ImageDigest, found: ImageDigest, what| {
+        let found_diff = plain.finish();
+        let compressed = decompressing
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread that decompresses panicked")));
+        Ok((found_diff, compressed.map_err(unreadable)?))
+    })?;
+    let wrong = |expected: &ImageDigest, found: Option<ImageDigest>, what| {
+        let found = found.filter(|found| found != expected)?;
         let (expected, found) = (expected.to_string(), found.to_string());
-        Err(ImageError::DigestMismatch {
+        Some(ImageError::DigestMismatch {
             path: path(),
             what,
             expected,
             found,
         })
     };
-    match stored {
-        Some((expected, _)) if *expected != found => mismatch(expected, found, "layer"),
-        _ if *diff != found_diff => mismatch(diff, found_diff, "uncompressed layer"),
-        _ => Ok(()),
+    let wrong_file = stored.and_then(|(expected, _)| wrong(&expected, found, "layer"));
+    let what = if stored.is_some_and(|(expected, _)| expected == *diff) {
+        "layer"
+    } else {
+        "uncompressed layer"
+    };
+    let wrong_layer = || wrong(diff, found_diff, what);
+    wrong_file.or_else(wrong_layer).map_or(Ok(()), Err)
+}
+
+/// Hands on what the file decompresses to; gives the file's digest.
+fn decompress_ahead(mut file: Hashing<impl Read>, ahead: Ahead) -> io::Result<Option<ImageDigest>> {
+    match decompress(BufReader::with_capacity(256 * 1024, &mut file)) {
+        Ok(stream) => ahead.read_all(stream),
+        Err(error) => ahead.fail(error),
     }
+    file.drain()?;
+    Ok(file.finish())
 }
 
 /// What of a file's `stat(2)` tells whether it changed.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::ImageError;
 use super::compression::{decompress, is_compressed};
+use super::registry::Growing;
 use super::tar_stream::{TarError, TarKind, TarStream};
 use crate::error::FileError;
 use crate::files::remove_tree;
@@ -29,10 +30,19 @@ pub(super) enum Blobs {
         /// Its entries.
         entries: HashMap<Vec<u8>, Member>,
     },
+    /// What a registry sends.
+    Fetched {
+        /// The image's name, for messages.
+        origin: PathBuf,
+        /// Whole files.
+        documents: HashMap<String, Vec<u8>>,
+        /// Files that may still be on their way, with the length that they will have.
+        layers: HashMap<String, (Growing, u64)>,
+    },
 }
 
 /// A file's bytes and their number.
-pub(super) type Blob<'a> = (Box<dyn Read + 'a>, u64);
+pub(super) type Blob<'a> = (Box<dyn Read + Send + 'a>, u64);
 
 #[derive(Debug)]
 pub(super) enum Member {
@@ -61,7 +71,13 @@ impl Blobs {
     pub(super) fn path(&self) -> &Path {
         match self {
             Self::Folder(path) | Self::Archive { path, .. } => path,
+            Self::Fetched { origin, .. } => origin,
         }
+    }
+
+    /// Whether files are only handed out as they should be.
+    pub(super) fn are_checked(&self) -> bool {
+        matches!(self, Self::Fetched { .. })
     }
 
     /// Opens a file and tells its length; `None` when it isn't there.
@@ -76,12 +92,21 @@ impl Blobs {
                 let metadata = file.metadata().map_err(FileError::at("look at", &path))?;
                 Ok(metadata
                     .is_file()
-                    .then(|| (Box::new(file) as Box<dyn Read>, metadata.len())))
+                    .then(|| (Box::new(file) as Box<dyn Read + Send>, metadata.len())))
             }
             Self::Archive { file, entries, .. } => Ok(find(entries, name).map(|(at, size)| {
                 let part = Part { file, at, left: size };
-                (Box::new(part) as Box<dyn Read>, size)
+                (Box::new(part) as Box<dyn Read + Send>, size)
             })),
+            Self::Fetched { documents, layers, .. } => {
+                if let Some(bytes) = documents.get(name) {
+                    return Ok(Some((Box::new(bytes.as_slice()), bytes.len() as u64)));
+                }
+                let layer = layers.get(name).map(|(growing, size)| Ok((growing.open()?, *size)));
+                Ok(layer
+                    .transpose()?
+                    .map(|(reader, size)| (Box::new(reader) as Box<dyn Read + Send>, size)))
+            }
         }
     }
 }

@@ -5,12 +5,12 @@ use super::digest::{self, sha256};
 use super::documents::{CONTAINERD_NAME, Configuration, Descriptor, DockerImage, Node, REF_NAME};
 use super::{ImageError, Platform};
 use crate::error::FileError;
-use crate::ids::ImageDigest;
+use crate::ids::{ImageDigest, LayerId};
 
 /// Greatest length of a JSON document in bytes.
 const MAX_DOCUMENT: u64 = 16 << 20;
 /// Greatest number of indexes in indexes.
-const MAX_DEPTH: usize = 8;
+pub(super) const MAX_DEPTH: usize = 8;
 
 /// One image, ready to be unpacked.
 #[derive(Debug)]
@@ -21,8 +21,26 @@ pub(super) struct Chosen {
     pub(super) layers: Vec<LayerSource>,
 }
 
+impl Chosen {
+    /// The names that its layers have in the store.
+    pub(super) fn layer_ids(&self) -> Vec<LayerId> {
+        // A folder that a layer implies takes its mode from the layers below, so the name stands for the whole stack
+        // up to here (OCI image specification, "Layer ChainID").
+        let mut chain: Option<ImageDigest> = None;
+        let names = self.layers.iter().map(|source| {
+            let id = match chain {
+                None => source.diff,
+                Some(below) => sha256(format!("{below} {}", source.diff).as_bytes()),
+            };
+            chain = Some(id);
+            LayerId::of_image(&id)
+        });
+        names.collect()
+    }
+}
+
 /// Where a layer's bytes are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct LayerSource {
     /// Name of the file.
     pub(super) name: String,
@@ -127,7 +145,8 @@ pub(super) fn in_docker_archive(blobs: &Blobs, tag: Option<&str>, platform: &Pla
     })
 }
 
-fn image(
+/// An image of this manifest.
+pub(super) fn image(
     blobs: &Blobs,
     digest: ImageDigest,
     config: &Descriptor,
@@ -191,7 +210,8 @@ fn by_tag(blobs: &Blobs, top: &[Descriptor], tag: Option<&str>, platform: &Platf
     }
 }
 
-fn by_platform(blobs: &Blobs, images: &[Descriptor], platform: &Platform) -> Result<Descriptor, ImageError> {
+/// The image for a platform.
+pub(super) fn by_platform(blobs: &Blobs, images: &[Descriptor], platform: &Platform) -> Result<Descriptor, ImageError> {
     let images: Vec<&Descriptor> = images.iter().filter(|image| image.is_image()).collect();
     let exact = |image: &&&Descriptor| image.platform().as_ref() == Some(platform);
     let fits = |image: &&&Descriptor| image.platform().is_none_or(|other| platform.accepts(&other));
@@ -240,7 +260,8 @@ fn is_named(name: &str, wanted: &str) -> bool {
     name == wanted || short(name) == short(wanted)
 }
 
-fn digest_of(blobs: &Blobs, text: &str) -> Result<ImageDigest, ImageError> {
+/// Reads a digest.
+pub(super) fn digest_of(blobs: &Blobs, text: &str) -> Result<ImageDigest, ImageError> {
     let bad = || ImageError::BadDigest {
         path: blobs.path().to_owned(),
         digest: text.to_owned(),
@@ -248,7 +269,8 @@ fn digest_of(blobs: &Blobs, text: &str) -> Result<ImageDigest, ImageError> {
     digest::parse(text).ok_or_else(bad)
 }
 
-fn blob_name(digest: &ImageDigest) -> String {
+/// Where a layout has the file with this digest.
+pub(super) fn blob_name(digest: &ImageDigest) -> String {
     format!("blobs/sha256/{}", digest.to_hex())
 }
 
@@ -308,7 +330,8 @@ fn read(blobs: &Blobs, name: &str, what: &str, expected: Option<u64>) -> Result<
     Ok(Some(bytes))
 }
 
-fn parse<T: serde::de::DeserializeOwned>(blobs: &Blobs, what: &str, bytes: &[u8]) -> Result<T, ImageError> {
+/// Reads a JSON document.
+pub(super) fn parse<T: serde::de::DeserializeOwned>(blobs: &Blobs, what: &str, bytes: &[u8]) -> Result<T, ImageError> {
     serde_json::from_slice(bytes).map_err(|source| ImageError::Json {
         path: blobs.path().to_owned(),
         what: what.to_owned(),

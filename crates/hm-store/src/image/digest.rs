@@ -21,7 +21,7 @@ pub(super) fn parse(text: &str) -> Option<ImageDigest> {
 /// Passes bytes on and hashes them; refuses more than `limit` of them.
 pub(super) struct Hashing<R> {
     reader: R,
-    hasher: Sha256,
+    hasher: Option<Sha256>,
     count: u64,
     limit: u64,
     over: bool,
@@ -31,10 +31,18 @@ impl<R: Read> Hashing<R> {
     pub(super) fn new(reader: R, limit: u64) -> Self {
         Self {
             reader,
-            hasher: Sha256::new(),
+            hasher: Some(Sha256::new()),
             count: 0,
             limit,
             over: false,
+        }
+    }
+
+    /// Without the digest, where it is known already.
+    pub(super) fn only_counting(reader: R, limit: u64) -> Self {
+        Self {
+            hasher: None,
+            ..Self::new(reader, limit)
         }
     }
 
@@ -56,19 +64,19 @@ impl<R: Read> Hashing<R> {
         self.over
     }
 
-    /// The digest of all that was read, and its length.
-    pub(super) fn finish(self) -> (ImageDigest, u64) {
-        (
-            ImageDigest::new(DigestAlgorithm::Sha256, self.hasher.finalize().into()),
-            self.count,
-        )
+    /// The digest of all that was read.
+    pub(super) fn finish(self) -> Option<ImageDigest> {
+        let bytes = self.hasher?.finalize().into();
+        Some(ImageDigest::new(DigestAlgorithm::Sha256, bytes))
     }
 }
 
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let got = self.reader.read(buffer)?;
-        self.hasher.update(&buffer[..got]);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buffer[..got]);
+        }
         self.count += got as u64;
         if self.count > self.limit {
             self.over = true;

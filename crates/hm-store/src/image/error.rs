@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::registry::RegistryError;
 use super::tar_stream::TarError;
 use crate::error::{FileError, IndexError};
 
@@ -33,10 +34,25 @@ pub enum ImageError {
     /// The store's index failed.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// Images of registries can't be pulled.
-    #[error("{reference} is an image of a registry, and pulling is not available")]
+    /// The image's registry has to be asked, which [`Store::resolve_image`](crate::Store::resolve_image) does not do.
+    #[error("{reference} is an image of a registry, and no registry is asked here")]
     RegistryUnsupported {
         /// The reference, with its defaults filled in.
+        reference: String,
+    },
+    /// Its registry didn't give it.
+    #[error(transparent)]
+    Registry(#[from] Box<RegistryError>),
+    /// An image to be removed isn't there.
+    #[error("{reference} has not been pulled into this store")]
+    NotPulled {
+        /// The reference.
+        reference: String,
+    },
+    /// The work was ended before its time.
+    #[error("the work on {reference} was ended")]
+    Ended {
+        /// The reference.
         reference: String,
     },
     /// Images of a Docker engine can't be read.
@@ -216,9 +232,9 @@ impl ImageError {
     pub fn fix(&self) -> Option<String> {
         let fix = match self {
             Self::NotFound { .. } => "check the path; a relative one is taken from the project's folder".to_owned(),
-            Self::RegistryUnsupported { reference } => {
-                format!("fetch it once: skopeo copy docker://{reference} oci:image, and use image=\"oci:image\"")
-            }
+            Self::RegistryUnsupported { reference } => format!("fetch it once: hm image pull {reference}"),
+            Self::Registry(error) => return error.fix(),
+            Self::NotPulled { .. } => "see what is there: hm image ls".to_owned(),
             Self::DaemonUnsupported { name } => {
                 format!("save it once: docker save {name} -o image.tar, and use image=\"docker-archive:image.tar\"")
             }
@@ -238,6 +254,7 @@ impl ImageError {
                 ..
             } => "if the image is really this large, unpack it and use dir:PATH".to_owned(),
             Self::WrongKind { .. }
+            | Self::Ended { .. }
             | Self::File(_)
             | Self::Index(_)
             | Self::BadDigest { .. }
@@ -246,6 +263,12 @@ impl ImageError {
             | Self::Unpack { .. } => return None,
         };
         Some(fix)
+    }
+}
+
+impl From<RegistryError> for ImageError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod archive;
 mod blobs;
+mod catalog;
 mod choose;
 mod compression;
 mod digest;
@@ -9,10 +10,14 @@ mod documents;
 mod error;
 mod folder;
 mod host;
+mod images;
+mod known;
 mod layer_root;
 mod pax;
 mod platform;
+mod read_ahead;
 mod reference;
+mod registry;
 mod resolve;
 mod stat_entry;
 mod tar_stream;
@@ -21,9 +26,16 @@ mod tests;
 mod unpack;
 
 pub use archive::ImageLimits;
+pub use catalog::{KeptBecause, PulledImage, RemovedImage};
 pub use error::{ImageError, UnpackError};
+pub use images::{ImageSettings, Images};
 pub use pax::PaxError;
 pub use platform::Platform;
 pub use reference::{ImageRef, ImageRefError, LocalSource, RefProblem, RegistryRef};
+pub use registry::{
+    AnswerError, AuthorityError, AuthoritySettings, DockerConfig, DockerConfigError, HelperError, ImageLock, LockError,
+    ProxySettings, PullEvent, PullObserver, RegistryError, RegistrySettings, RetrySettings, TimeoutSettings,
+    Unobserved,
+};
 pub use resolve::{ImageConfig, ResolvedImage};
 pub use tar_stream::TarError;

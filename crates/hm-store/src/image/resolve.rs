@@ -40,7 +40,8 @@ pub struct ResolvedImage {
 
 impl Store {
     /// Finds the image, and unpacks what of it is not unpacked yet. `platform` chooses among the images of a reference
-    /// that stands for several. Relative paths are taken from the process's working folder.
+    /// that stands for several. Relative paths are taken from the process's working folder. Registries are not asked:
+    /// see [`Images::resolve`](super::Images::resolve).
     ///
     /// # Errors
     /// See [`ImageError`]; [`ImageError::fix`] tells what to do.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hm_plugin_protocol::SnapshotRef;
-use hm_store::{ContentHash, ImageRef, Platform, SnapshotError, Store};
+use hm_store::image::{PullObserver, Unobserved};
+use hm_store::{ContentHash, ImageRef, ImageSettings, Images, SnapshotError, Store};
 
 use super::image::SandboxImage;
 use super::in_use::Use;
@@ -35,11 +36,19 @@ pub struct SandboxBackend {
 }
 
 impl SandboxBackend {
-    /// Costs nothing yet: the launcher is started by the first machine.
+    /// Costs nothing yet: the launcher is started by the first machine. Images are for this machine, and registries are
+    /// reached directly and without credentials.
     pub fn new(settings: SandboxSettings) -> Self {
+        let images = Images::new(settings.store.clone(), ImageSettings::default());
+        Self::with_images(settings, images, Arc::new(Unobserved))
+    }
+
+    /// As [`SandboxBackend::new`], with images that are resolved as the caller says, into the same store; `observer` is
+    /// told how pulls get on.
+    pub fn with_images(settings: SandboxSettings, images: Images, observer: Arc<dyn PullObserver>) -> Self {
         let SandboxSettings { store, expose } = settings;
         Self {
-            shared: Arc::new(Shared::new(store, expose)),
+            shared: Arc::new(Shared::new(store, (images, observer), expose)),
         }
     }
 
@@ -86,8 +95,8 @@ impl VmBackend for SandboxBackend {
             source,
         };
         let reference = ImageRef::parse(image).map_err(|error| failed(Arc::new(error)))?;
-        let store = self.shared.store.clone();
-        let resolved = blocking(move || store.resolve_image(&reference, &Platform::of_this_machine())).await?;
+        let (images, observer) = &self.shared.images;
+        let resolved = images.resolve(&reference, Arc::clone(observer)).await;
         let resolved = resolved.map_err(|error| failed(Arc::new(error)))?;
         let sandbox = Arc::new(SandboxImage::new(resolved)?);
         self.shared.remember(Arc::clone(&sandbox));

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hm_plugin_protocol::SnapshotRef;
 use hm_sandbox::{HostView, Launcher, LauncherSettings};
-use hm_store::{ImageDigest, Scratch, SnapshotBase, SnapshotError, Stack, Store};
+use hm_store::image::PullObserver;
+use hm_store::{ImageDigest, Images, Scratch, SnapshotBase, SnapshotError, Stack, Store};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
@@ -27,25 +28,28 @@ const FLATTEN_FIRST: usize = 300;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) store: Store,
+    /// What resolves images, and who is told of pulls.
+    pub(super) images: (Images, Arc<dyn PullObserver>),
     pub(super) in_use: InUse,
     pub(super) deltas: Deltas,
     expose: Vec<PathBuf>,
     launcher: OnceCell<Launcher>,
     machine_layers: MachineLayers,
-    images: Mutex<HashMap<ImageDigest, Arc<SandboxImage>>>,
+    resolved: Mutex<HashMap<ImageDigest, Arc<SandboxImage>>>,
     background: Mutex<JoinSet<()>>,
 }
 
 impl Shared {
-    pub(super) fn new(store: Store, expose: Vec<PathBuf>) -> Self {
+    pub(super) fn new(store: Store, images: (Images, Arc<dyn PullObserver>), expose: Vec<PathBuf>) -> Self {
         Self {
             store,
+            images,
             in_use: InUse::default(),
             deltas: Deltas::default(),
             expose,
             launcher: OnceCell::new(),
             machine_layers: MachineLayers::default(),
-            images: Mutex::default(),
+            resolved: Mutex::default(),
             background: Mutex::default(),
         }
     }
@@ -77,12 +81,12 @@ impl Shared {
     }
 
     pub(super) fn remember(&self, image: Arc<SandboxImage>) {
-        self.images().insert(image.resolved.digest, image);
+        self.resolved().insert(image.resolved.digest, image);
     }
 
     /// The image that a snapshot stands on, where this backend has resolved it.
     pub(super) fn image(&self, digest: &ImageDigest) -> Option<Arc<SandboxImage>> {
-        self.images().get(digest).map(Arc::clone)
+        self.resolved().get(digest).map(Arc::clone)
     }
 
     pub(super) fn scratch(&self) -> Result<Scratch, VmError> {
@@ -196,8 +200,8 @@ impl Shared {
         })
     }
 
-    fn images(&self) -> MutexGuard<'_, HashMap<ImageDigest, Arc<SandboxImage>>> {
-        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+    fn resolved(&self) -> MutexGuard<'_, HashMap<ImageDigest, Arc<SandboxImage>>> {
+        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -323,13 +323,13 @@ fn registries_and_engines_are_refused_with_a_way_out() {
     let error = bench.resolve("ubuntu:24.04").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "docker.io/library/ubuntu:24.04 is an image of a registry, and pulling is not available"
+        "docker.io/library/ubuntu:24.04 is an image of a registry, and no registry is asked here"
     );
     assert!(
         error
             .fix()
             .unwrap()
-            .contains("skopeo copy docker://docker.io/library/ubuntu:24.04")
+            .contains("hm image pull docker.io/library/ubuntu:24.04")
     );
     let error = bench.resolve("docker-daemon:x").unwrap_err();
     assert!(error.fix().unwrap().contains("docker save x"));

@@ -1,0 +1,315 @@
+//! The download of one layer.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use reqwest::header::CONTENT_RANGE;
+use reqwest::{Method, Response, StatusCode};
+use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::answer::Failure;
+use super::endpoint::Endpoint;
+use super::growing::Writer;
+use super::partial::Partial;
+use super::repository::{Ask, Repository};
+use super::{PullEvent, RegistryError};
+use crate::error::FileError;
+use crate::ids::{DigestAlgorithm, ImageDigest, LayerId};
+
+/// Pieces on the way from the network to the disk.
+const ON_THE_WAY: usize = 32;
+
+/// A layer to be had.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// Its place in the image.
+    pub(super) number: usize,
+    pub(super) layer: LayerId,
+    pub(super) blob: ImageDigest,
+    pub(super) size: u64,
+}
+
+/// Downloads a layer that isn't in the store, and tells `writer` how it goes.
+pub(super) async fn download(
+    repository: Arc<Repository>,
+    wanted: Wanted,
+    writer: Writer,
+    permits: Arc<Semaphore>,
+) -> Result<(), RegistryError> {
+    let layout = repository.store.layout();
+    let mut partial = Partial::lock(layout, &wanted.layer, &wanted.blob).await?;
+    if layout.layer(&wanted.layer).is_dir() {
+        repository
+            .observer
+            .event(PullEvent::LayerPresent { layer: wanted.number });
+        writer.present();
+        partial.remove()?;
+        return Ok(());
+    }
+    let _permit = permits.acquire().await;
+    let mut had = partial.length()?;
+    if had > wanted.size {
+        partial.clear()?;
+        had = 0;
+    }
+    let mut download = Download {
+        repository: &repository,
+        wanted: &wanted,
+        endpoint: 0,
+    };
+    let digest = wanted.blob.to_string();
+    repository.observer.event(PullEvent::LayerStarted {
+        layer: wanted.number,
+        digest: &digest,
+        size: wanted.size,
+        resumed_at: had,
+    });
+    if had > 0 {
+        // What an earlier process left may be damaged, so nobody reads it before its digest is known.
+        let (resumed, found, _) = download.run(partial, had, None).await?;
+        partial = resumed;
+        if found == wanted.blob {
+            writer.whole(wanted.size, partial);
+            repository
+                .observer
+                .event(PullEvent::LayerDownloaded { layer: wanted.number });
+            return Ok(());
+        }
+        partial.clear()?;
+    }
+    writer.readable(partial.path(), 0);
+    let (mut partial, found, writer) = download.run(partial, 0, Some(writer)).await?;
+    if found != wanted.blob {
+        partial.clear()?;
+        return Err(repository.mismatch(download.server(), "layer", &wanted.blob, &found));
+    }
+    if let Some(writer) = writer {
+        writer.whole(wanted.size, partial);
+    }
+    repository
+        .observer
+        .event(PullEvent::LayerDownloaded { layer: wanted.number });
+    Ok(())
+}
+
+struct Download<'a> {
+    repository: &'a Repository,
+    wanted: &'a Wanted,
+    /// The server that is asked; once one fails it is the next.
+    endpoint: usize,
+}
+
+impl<'a> Download<'a> {
+    /// Loads what is missing; gives the digest of all.
+    async fn run(
+        &mut self,
+        partial: Partial,
+        had: u64,
+        writer: Option<Writer>,
+    ) -> Result<(Partial, ImageDigest, Option<Writer>), RegistryError> {
+        let (pieces, taken) = mpsc::channel(ON_THE_WAY);
+        let mut disk = JoinSet::new();
+        disk.spawn_blocking(move || write(partial, had, taken, writer));
+        let fetched = self.fetch(had, &pieces).await;
+        drop(pieces);
+        let given_up = || RegistryError::GivenUp {
+            digest: self.wanted.blob.to_string(),
+        };
+        let written = disk.join_next().await.and_then(Result::ok).ok_or_else(given_up)?;
+        // The disk's error is why no more was fetched.
+        let written = written?;
+        fetched?;
+        Ok(written)
+    }
+
+    async fn fetch(&mut self, had: u64, pieces: &mpsc::Sender<Bytes>) -> Result<(), RegistryError> {
+        let mut got = had;
+        loop {
+            match self.fetch_from(self.server(), &mut got, pieces).await {
+                Ok(()) => return Ok(()),
+                Err(error) if self.endpoint + 1 < self.repository.endpoints.len() => {
+                    self.repository.mirror_failed(self.server(), &error);
+                    self.endpoint += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn fetch_from(
+        &self,
+        endpoint: &Endpoint,
+        got: &mut u64,
+        pieces: &mpsc::Sender<Bytes>,
+    ) -> Result<(), RegistryError> {
+        let path = format!("blobs/{}", self.wanted.blob);
+        let mut attempts = self.repository.attempts_at(endpoint);
+        while *got < self.wanted.size {
+            let ask = Ask {
+                method: Method::GET,
+                path: &path,
+                accept: None,
+                from: *got,
+            };
+            let before = *got;
+            let failure = match self.repository.ask_once(endpoint, &ask).await {
+                Ok(response) => match self.take(endpoint, response, got, pieces).await {
+                    Ok(()) => return Ok(()),
+                    Err(failure) => failure,
+                },
+                Err(failure) => failure,
+            };
+            if *got > before {
+                attempts.got_on();
+            }
+            let made = attempts.made() + 1;
+            let cut_after = *got;
+            self.repository
+                .wait(failure, &mut attempts)
+                .await
+                .map_err(|error| self.cut(endpoint, error, cut_after, made))?;
+        }
+        Ok(())
+    }
+
+    /// An answer that was cut short again and again says how far it came.
+    fn cut(&self, endpoint: &Endpoint, error: RegistryError, got: u64, attempts: u32) -> RegistryError {
+        let is_connection =
+            matches!(&error, RegistryError::Unreachable { source, .. } if got > 0 && !source.is_connect());
+        let source: Option<Box<dyn Error + Send + Sync>> = if let RegistryError::Cut { source, .. } = error {
+            source
+        } else if is_connection && let RegistryError::Unreachable { source, .. } = error {
+            Some(source.into())
+        } else {
+            return error;
+        };
+        let (host, digest, size) = (endpoint.name.clone(), self.wanted.blob.to_string(), self.wanted.size);
+        RegistryError::Cut {
+            host,
+            digest,
+            got,
+            size,
+            attempts,
+            source,
+        }
+    }
+
+    /// Takes the body of one answer.
+    async fn take(
+        &self,
+        endpoint: &Endpoint,
+        mut response: Response,
+        got: &mut u64,
+        pieces: &mpsc::Sender<Bytes>,
+    ) -> Result<(), Failure> {
+        let Wanted { number, blob, size, .. } = self.wanted;
+        // A server that knows no ranges begins anew.
+        let mut skip = if *got > 0 && response.status() != StatusCode::PARTIAL_CONTENT {
+            *got
+        } else {
+            0
+        };
+        if *got > 0 && skip == 0 {
+            check_range(&response, &endpoint.name, *got)?;
+        }
+        loop {
+            let chunk = match response.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                Err(error) => return Err(Failure::unreachable(&endpoint.name, endpoint.with_tls, error)),
+            };
+            let skipped = usize::try_from(skip).map_or(chunk.len(), |skip| skip.min(chunk.len()));
+            skip -= skipped as u64;
+            let chunk = chunk.slice(skipped..);
+            if chunk.is_empty() {
+                continue;
+            }
+            let bytes = chunk.len() as u64;
+            if *got + bytes > *size {
+                return Err(RegistryError::TooLong {
+                    reference: self.repository.reference.to_string(),
+                    host: endpoint.name.clone(),
+                    what: "layer",
+                    digest: blob.to_string(),
+                    size: *size,
+                }
+                .into());
+            }
+            if pieces.send(chunk).await.is_err() {
+                return Err(RegistryError::GivenUp {
+                    digest: blob.to_string(),
+                }
+                .into());
+            }
+            *got += bytes;
+            self.repository
+                .observer
+                .event(PullEvent::LayerBytes { layer: *number, bytes });
+        }
+        if *got == *size {
+            return Ok(());
+        }
+        let error = RegistryError::Cut {
+            host: endpoint.name.clone(),
+            digest: blob.to_string(),
+            got: *got,
+            size: *size,
+            attempts: 1,
+            source: None,
+        };
+        Err(Failure {
+            error,
+            passing: true,
+            asked: None,
+            unreached: false,
+        })
+    }
+
+    fn server(&self) -> &'a Endpoint {
+        &self.repository.endpoints[self.endpoint]
+    }
+}
+
+fn check_range(response: &Response, host: &str, wanted: u64) -> Result<(), RegistryError> {
+    let header = response
+        .headers()
+        .get(CONTENT_RANGE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let from = header
+        .strip_prefix("bytes ")
+        .and_then(|range| range.split_once('-')?.0.trim().parse().ok());
+    if from == Some(wanted) {
+        return Ok(());
+    }
+    Err(RegistryError::WrongRange {
+        host: host.to_owned(),
+        wanted,
+        found: header.to_owned(),
+    })
+}
+
+/// Appends what comes to the file; gives the digest of the whole file.
+fn write(
+    mut partial: Partial,
+    had: u64,
+    mut pieces: mpsc::Receiver<Bytes>,
+    writer: Option<Writer>,
+) -> Result<(Partial, ImageDigest, Option<Writer>), FileError> {
+    let mut hasher = Sha256::new();
+    let mut length = had;
+    partial.read_all(|bytes| hasher.update(bytes))?;
+    while let Some(piece) = pieces.blocking_recv() {
+        partial.write(&piece)?;
+        length += piece.len() as u64;
+        if let Some(writer) = &writer {
+            writer.written(length);
+        }
+        hasher.update(&piece);
+    }
+    let digest = ImageDigest::new(DigestAlgorithm::Sha256, hasher.finalize().into());
+    Ok((partial, digest, writer))
+}

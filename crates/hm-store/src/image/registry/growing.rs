@@ -1,0 +1,181 @@
+//! A layer's file that is read while it is still being written.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::partial::Partial;
+use crate::error::FileError;
+
+/// What is known of a layer's download; clones are the same one.
+#[derive(Clone, Default, Debug)]
+pub(in crate::image) struct Growing {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default, Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default, Debug)]
+struct State {
+    phase: Phase,
+    file: PathBuf,
+    written: u64,
+    /// Kept until the layer is unpacked, so that no other process loads it once more.
+    done: Option<Partial>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+enum Phase {
+    /// Nothing can be read yet.
+    #[default]
+    Waiting,
+    /// The layer is unpacked already.
+    Present,
+    /// The file can be read as far as it goes.
+    Coming,
+    /// The file is all there.
+    Whole,
+    /// It will not come.
+    Failed,
+}
+
+/// How a layer arrives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Arrival {
+    Present,
+    Readable,
+    Failed,
+}
+
+impl Growing {
+    /// The end that writes; to be made once.
+    pub(super) fn writer(&self) -> Writer {
+        Writer { growing: self.clone() }
+    }
+
+    /// Waits until something can be said.
+    pub(super) fn wait(&self) -> Arrival {
+        let state = self.wait_while(|state| state.phase == Phase::Waiting);
+        match state.phase {
+            Phase::Present => Arrival::Present,
+            Phase::Waiting | Phase::Failed => Arrival::Failed,
+            Phase::Coming | Phase::Whole => Arrival::Readable,
+        }
+    }
+
+    /// Waits until no more comes.
+    pub(super) fn wait_for_end(&self) {
+        drop(self.wait_while(|state| matches!(state.phase, Phase::Waiting | Phase::Coming)));
+    }
+
+    /// The finished file, to be let go of.
+    pub(super) fn take_done(&self) -> Option<Partial> {
+        self.lock().done.take()
+    }
+
+    /// A reader from the start. Reading waits for what isn't there yet.
+    pub(in crate::image) fn open(&self) -> Result<impl Read + Send + use<>, FileError> {
+        let path = self.lock().file.clone();
+        let file = File::open(&path).map_err(FileError::at("open", &path))?;
+        Ok(Reader {
+            growing: self.clone(),
+            file,
+            at: 0,
+            readable: 0,
+        })
+    }
+
+    fn wait_while(&self, waiting: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let condition = |state: &mut State| waiting(state);
+        self.shared
+            .changed
+            .wait_while(self.lock(), condition)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells how the download gets on. When it is dropped before the end, the download has failed.
+#[derive(Debug)]
+pub(super) struct Writer {
+    growing: Growing,
+}
+
+impl Writer {
+    pub(super) fn present(self) {
+        self.change(|state| state.phase = Phase::Present);
+    }
+
+    /// The file may be read from here on.
+    pub(super) fn readable(&self, file: &Path, written: u64) {
+        self.change(|state| {
+            file.clone_into(&mut state.file);
+            state.written = written;
+            state.phase = Phase::Coming;
+        });
+    }
+
+    pub(super) fn written(&self, written: u64) {
+        self.change(|state| state.written = written);
+    }
+
+    /// All of it is there and right.
+    pub(super) fn whole(self, size: u64, partial: Partial) {
+        self.change(|state| {
+            state.written = size;
+            partial.path().clone_into(&mut state.file);
+            state.phase = Phase::Whole;
+            state.done = Some(partial);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.growing.lock());
+        self.growing.shared.changed.notify_all();
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.change(|state| {
+            if matches!(state.phase, Phase::Waiting | Phase::Coming) {
+                state.phase = Phase::Failed;
+            }
+        });
+    }
+}
+
+struct Reader {
+    growing: Growing,
+    file: File,
+    at: u64,
+    /// As far as the file is known to go.
+    readable: u64,
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.readable {
+            let at = self.at;
+            let state = self
+                .growing
+                .wait_while(|state| state.phase == Phase::Coming && state.written <= at);
+            if state.phase == Phase::Failed {
+                return Err(io::Error::other("the rest of the layer did not come"));
+            }
+            self.readable = state.written;
+        }
+        let want = usize::try_from(self.readable - self.at).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let got = self.file.read(&mut buffer[..want])?;
+        self.at += got as u64;
+        Ok(got)
+    }
+}

@@ -1,0 +1,35 @@
+//! Images of registries: OCI distribution specification v1.1 and Docker's registry protocol version 2.
+//!
+//! Nothing here reads the environment or prints; see `docs/design/registry.md`.
+
+mod answer;
+mod authorities;
+mod challenge;
+mod client;
+mod docker_config;
+mod download;
+mod endpoint;
+mod error;
+mod growing;
+mod helper;
+mod lock_file;
+mod login;
+mod partial;
+mod progress;
+mod pull;
+mod record;
+mod repository;
+mod retry;
+mod settings;
+mod unpacking;
+
+pub use docker_config::{DockerConfig, DockerConfigError};
+pub use error::{AnswerError, AuthorityError, HelperError, RegistryError};
+pub use lock_file::{ImageLock, LockError};
+pub use progress::{PullEvent, PullObserver, Unobserved};
+pub use settings::{AuthoritySettings, ProxySettings, RegistrySettings, RetrySettings, TimeoutSettings};
+
+pub(super) use client::http_client;
+pub(super) use growing::Growing;
+pub(super) use pull::{Puller, WhatIsKnown};
+pub(super) use record::{PREFIX, PullRecord};

@@ -1,0 +1,121 @@
+//! The file that a layer is downloaded to. It outlives the process, so that the next one goes on where this one
+//! ended, and it is locked while a process works on it, so that no two load the same layer.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::error::FileError;
+use crate::ids::{ImageDigest, LayerId};
+use crate::layout::Layout;
+
+/// How often a file that another process works on is looked at.
+const POLL: Duration = Duration::from_millis(20);
+/// What nobody came back to for so long is removed.
+const FORGOTTEN: SignedDuration = SignedDuration::from_hours(3 * 24);
+
+/// A file that this process alone works on.
+#[derive(Debug)]
+pub(super) struct Partial {
+    path: PathBuf,
+    file: File,
+}
+
+impl Partial {
+    /// Opens the file for a layer as soon as no other download works on it.
+    pub(super) async fn lock(layout: &Layout, layer: &LayerId, blob: &ImageDigest) -> Result<Self, FileError> {
+        let hex = blob.to_hex();
+        let path = layout
+            .partial_blobs()
+            .join(format!("{layer}-{}", hex.get(..20).unwrap_or(&hex)));
+        loop {
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .map_err(FileError::at("open", &path))?;
+            match file.try_lock() {
+                // Whoever had it may have removed it since it was opened.
+                Ok(()) if is_at(&file, &path)? => return Ok(Self { path, file }),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => tokio::time::sleep(POLL).await,
+                Err(TryLockError::Error(error)) => return Err(FileError::at("lock", &path)(error)),
+            }
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn length(&self) -> Result<u64, FileError> {
+        Ok(self
+            .file
+            .metadata()
+            .map_err(FileError::at("look at", &self.path))?
+            .len())
+    }
+
+    /// Forgets all that is there.
+    pub(super) fn clear(&mut self) -> Result<(), FileError> {
+        self.file
+            .set_len(0)
+            .and_then(|()| self.file.seek(SeekFrom::Start(0)))
+            .map_err(FileError::at("empty", &self.path))?;
+        Ok(())
+    }
+
+    /// Gives all that is there to `take`; what is written then comes after it.
+    pub(super) fn read_all(&mut self, mut take: impl FnMut(&[u8])) -> Result<(), FileError> {
+        let mut buffer = vec![0; 256 << 10];
+        self.file
+            .seek(SeekFrom::Start(0))
+            .map_err(FileError::at("read", &self.path))?;
+        loop {
+            match self.file.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(got) => take(&buffer[..got]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(FileError::at("read", &self.path)(error)),
+            }
+        }
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        io::Write::write_all(&mut self.file, bytes).map_err(FileError::at("write", &self.path))
+    }
+
+    /// Removes the file, then lets others have it.
+    pub(super) fn remove(self) -> Result<(), FileError> {
+        fs::remove_file(&self.path).map_err(FileError::at("remove", &self.path))
+    }
+}
+
+/// Removes what earlier downloads left that nobody came back to.
+pub(super) fn remove_forgotten(layout: &Layout, now: Timestamp) -> Result<(), FileError> {
+    let folder = layout.partial_blobs();
+    for entry in fs::read_dir(&folder).map_err(FileError::at("list", &folder))? {
+        let path = entry.map_err(FileError::at("list", &folder))?.path();
+        let Ok(file) = File::open(&path) else { continue };
+        let changed = file
+            .metadata()
+            .ok()
+            .and_then(|data| Timestamp::from_second(data.mtime()).ok());
+        let is_old = changed.is_some_and(|changed| now.duration_since(changed) > FORGOTTEN);
+        if is_old && file.try_lock().is_ok() {
+            fs::remove_file(&path).map_err(FileError::at("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_at(file: &File, path: &Path) -> Result<bool, FileError> {
+    let here = file.metadata().map_err(FileError::at("look at", path))?;
+    Ok(fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (here.dev(), here.ino())))
+}

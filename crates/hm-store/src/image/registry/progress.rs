@@ -1,0 +1,87 @@
+//! What is told while an image is pulled.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+/// Is told how a pull gets on; called from several threads, and must not block.
+pub trait PullObserver: Send + Sync + Debug {
+    /// Something happened.
+    fn event(&self, event: PullEvent<'_>);
+}
+
+/// A step of a pull. Layers are named by their place in the image, from 0, the bottom first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PullEvent<'a> {
+    /// The image's documents are there.
+    Resolved {
+        /// What it is known by.
+        reference: &'a str,
+        /// Digest of its manifest.
+        digest: String,
+        /// How many layers it has.
+        layers: usize,
+        /// Bytes of them all, as the registry stores them.
+        bytes: u64,
+    },
+    /// A layer is in the store already.
+    LayerPresent {
+        /// Which.
+        layer: usize,
+    },
+    /// The download of a layer begins.
+    LayerStarted {
+        /// Which.
+        layer: usize,
+        /// Its digest.
+        digest: &'a str,
+        /// Its length in bytes.
+        size: u64,
+        /// Bytes that an earlier pull left.
+        resumed_at: u64,
+    },
+    /// More of a layer came.
+    LayerBytes {
+        /// Which.
+        layer: usize,
+        /// Bytes that came since the last event.
+        bytes: u64,
+    },
+    /// All of a layer came, and its digest is right.
+    LayerDownloaded {
+        /// Which.
+        layer: usize,
+    },
+    /// A layer is ready to be used.
+    LayerUnpacked {
+        /// Which.
+        layer: usize,
+    },
+    /// Something failed and is tried again.
+    Retry {
+        /// What failed, for people.
+        problem: String,
+        /// When it is tried again.
+        after: Duration,
+    },
+    /// A mirror failed and the next server is asked.
+    MirrorFailed {
+        /// Which.
+        mirror: &'a str,
+        /// What failed, for people.
+        problem: String,
+    },
+}
+
+/// Tells nobody.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Unobserved;
+
+impl PullObserver for Unobserved {
+    fn event(&self, _: PullEvent<'_>) {}
+}
+
+/// An error and what caused it, in one line.
+pub(super) fn in_one_line(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,312 @@
+//! One pull: documents, then layers side by side, each unpacked as it comes.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use reqwest::Client;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinSet};
+
+use super::download::{Wanted, download};
+use super::endpoint::Endpoint;
+use super::growing::Growing;
+use super::partial::remove_forgotten;
+use super::record::{PullRecord, Pulled, index_name};
+use super::repository::{Document, Repository};
+use super::unpacking::{Arriving, unpack_all};
+use super::{PullEvent, PullObserver, RegistryError, RegistrySettings};
+use crate::error::IndexError;
+use crate::ids::ImageDigest;
+use crate::image::blobs::Blobs;
+use crate::image::choose::{self, Chosen};
+use crate::image::documents::{Descriptor, Node};
+use crate::image::{ImageError, ImageLimits, Platform, RegistryRef, ResolvedImage};
+use crate::store::Store;
+
+const PARALLEL_DOWNLOADS: usize = 4;
+
+/// Pulls one image.
+#[derive(Debug)]
+pub(in crate::image) struct Puller {
+    repository: Arc<Repository>,
+    platform: Platform,
+    limits: ImageLimits,
+}
+
+/// What the store holds under the reference.
+#[derive(Clone, Debug)]
+pub(in crate::image) enum WhatIsKnown {
+    Nothing,
+    /// What it stood for last.
+    Image(Pulled),
+}
+
+/// An image whose documents are there.
+struct Found {
+    top: ImageDigest,
+    chosen: Chosen,
+    documents: HashMap<String, Vec<u8>>,
+}
+
+impl Puller {
+    pub(in crate::image) fn new(
+        client: Client,
+        settings: Arc<RegistrySettings>,
+        store: Store,
+        reference: RegistryRef,
+        platform: Platform,
+        limits: ImageLimits,
+        observer: Arc<dyn PullObserver>,
+    ) -> Result<Self, RegistryError> {
+        let endpoints = Endpoint::all(&reference, &settings)?;
+        let repository = Repository {
+            client,
+            settings,
+            reference,
+            endpoints,
+            store,
+            observer,
+        };
+        Ok(Self {
+            repository: Arc::new(repository),
+            platform,
+            limits,
+        })
+    }
+
+    /// The digest that the reference stands for.
+    pub(in crate::image) async fn digest(&self) -> Result<ImageDigest, ImageError> {
+        if let Some(digest) = self.told_digest().await? {
+            return Ok(digest);
+        }
+        Ok(self.repository.manifest(self.name()).await?.digest)
+    }
+
+    /// Pulls what is missing.
+    pub(in crate::image) async fn pull(&self, known: WhatIsKnown) -> Result<ResolvedImage, ImageError> {
+        if let WhatIsKnown::Image(Pulled { record, image }) = known
+            && self.told_digest().await? == Some(record.top)
+        {
+            return Ok(image);
+        }
+        let found = self.find().await?;
+        let Chosen { digest, layers, .. } = &found.chosen;
+        let bytes = layers
+            .iter()
+            .filter_map(|layer| layer.stored)
+            .map(|(_, size)| size)
+            .sum();
+        self.repository.observer.event(PullEvent::Resolved {
+            reference: &self.repository.reference.to_string(),
+            digest: digest.to_string(),
+            layers: layers.len(),
+            bytes,
+        });
+        let (top, digest) = (found.top, *digest);
+        let config = found.chosen.configuration.image_config();
+        let ids = found.chosen.layer_ids();
+        let store = self.repository.store.clone();
+        let anew = self.layers(found).await?;
+        let record = PullRecord {
+            top,
+            pulled: store.now(),
+            bytes,
+        };
+        let record = serde_json::to_string(&record).map_err(|source| IndexError::BadJson {
+            what: "record of a pull",
+            source,
+        })?;
+        let names = self.index_names(top);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        store.note_image(&names, &record, &digest, &ids, &config, anew)?;
+        Ok(store.resolved(digest, &ids, config))
+    }
+
+    /// The digest that the reference has, or that a server tells for its tag.
+    async fn told_digest(&self) -> Result<Option<ImageDigest>, RegistryError> {
+        let RegistryRef { digest, tag, .. } = &self.repository.reference;
+        match (digest.as_deref().and_then(|digest| digest.parse().ok()), tag) {
+            (Some(digest), _) => Ok(Some(digest)),
+            (None, Some(tag)) => self.repository.digest_of_tag(tag).await,
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// What the manifest is asked for by.
+    fn name(&self) -> &str {
+        let RegistryRef { digest, tag, .. } = &self.repository.reference;
+        digest.as_deref().or(tag.as_deref()).unwrap_or("latest")
+    }
+
+    /// The names that the image will be found by: its tag and its digest.
+    fn index_names(&self, top: ImageDigest) -> Vec<String> {
+        let reference = &self.repository.reference;
+        let by_digest = RegistryRef {
+            digest: Some(top.to_string()),
+            ..reference.clone()
+        };
+        let mut names = vec![index_name(&by_digest, &self.platform)];
+        if reference.digest.is_none() {
+            names.push(index_name(reference, &self.platform));
+        }
+        names
+    }
+
+    /// Fetches the documents, from the tag to the configuration.
+    async fn find(&self) -> Result<Found, ImageError> {
+        let repository = &self.repository;
+        let mut blobs = Blobs::Fetched {
+            origin: PathBuf::from(repository.reference.to_string()),
+            documents: HashMap::new(),
+            layers: HashMap::new(),
+        };
+        let Document { mut bytes, mut digest } = repository.manifest(self.name()).await?;
+        let top = digest;
+        for _ in 0..choose::MAX_DEPTH {
+            let node: Node = choose::parse(&blobs, "manifest", &bytes)?;
+            match node {
+                Node {
+                    manifests: Some(manifests),
+                    ..
+                } => {
+                    let chosen = choose::by_platform(&blobs, &manifests, &self.platform)?;
+                    let name = choose::digest_of(&blobs, &chosen.digest)?;
+                    Document { bytes, digest } = repository.manifest(&name.to_string()).await?;
+                }
+                Node {
+                    config: Some(config),
+                    layers: Some(layers),
+                    ..
+                } => {
+                    self.configuration(&mut blobs, &config).await?;
+                    let chosen = choose::image(&blobs, digest, &config, &layers, &self.platform)?;
+                    let documents = match blobs {
+                        Blobs::Fetched { documents, .. } => documents,
+                        Blobs::Folder(_) | Blobs::Archive { .. } => HashMap::new(),
+                    };
+                    return Ok(Found { top, chosen, documents });
+                }
+                Node { .. } => break,
+            }
+        }
+        Err(ImageError::MediaType {
+            path: blobs.path().to_owned(),
+            what: "the manifest",
+            media_type: media_type(&bytes),
+        })
+    }
+
+    async fn configuration(&self, blobs: &mut Blobs, config: &Descriptor) -> Result<(), ImageError> {
+        let digest = choose::digest_of(blobs, &config.digest)?;
+        let document = self.repository.configuration(&digest).await?;
+        if let Blobs::Fetched { documents, .. } = blobs {
+            documents.insert(choose::blob_name(&digest), document.bytes);
+        }
+        Ok(())
+    }
+
+    /// Downloads and unpacks what the store doesn't have; tells whether there was anything.
+    async fn layers(&self, found: Found) -> Result<bool, ImageError> {
+        let Found { chosen, documents, .. } = found;
+        let store = &self.repository.store;
+        let ids = chosen.layer_ids();
+        if ids.iter().all(|layer| store.layout().layer(layer).is_dir()) {
+            return Ok(false);
+        }
+        remove_forgotten(store.layout(), store.now())?;
+        let parallel = self
+            .repository
+            .settings
+            .parallel_downloads
+            .map_or(PARALLEL_DOWNLOADS, Into::into);
+        let permits = Arc::new(Semaphore::new(parallel));
+        let mut downloads = JoinSet::new();
+        let mut arriving = Vec::new();
+        let mut coming = HashMap::new();
+        for (number, (source, layer)) in chosen.layers.iter().zip(ids).enumerate() {
+            let Some((blob, size)) = source.stored else { continue };
+            let growing = Growing::default();
+            let wanted = Wanted {
+                number,
+                layer: layer.clone(),
+                blob,
+                size,
+            };
+            let work = download(
+                Arc::clone(&self.repository),
+                wanted,
+                growing.writer(),
+                Arc::clone(&permits),
+            );
+            downloads.spawn(work);
+            coming.insert(Arriving::file_name(source, number), (growing.clone(), size));
+            arriving.push(Arriving {
+                number,
+                layer,
+                growing,
+                source: source.clone(),
+            });
+        }
+        let blobs = Blobs::Fetched {
+            origin: PathBuf::from(self.repository.reference.to_string()),
+            documents,
+            layers: coming,
+        };
+        let mut unpacking = JoinSet::new();
+        let (store, limits, observer) = (store.clone(), self.limits, Arc::clone(&self.repository.observer));
+        unpacking.spawn_blocking(move || unpack_all(&store, &blobs, arriving, &limits, &*observer));
+        let end = self.both(&mut downloads, &mut unpacking).await;
+        downloads.shutdown().await;
+        // It ends soon: nothing comes any more.
+        while unpacking.join_next().await.is_some() {}
+        end
+    }
+
+    /// Waits for both. What is wrong with a download is why unpacking it failed.
+    async fn both(
+        &self,
+        downloads: &mut JoinSet<Result<(), RegistryError>>,
+        unpacking: &mut JoinSet<Result<bool, ImageError>>,
+    ) -> Result<bool, ImageError> {
+        let mut unpacked = None;
+        loop {
+            tokio::select! {
+                biased;
+                Some(done) = downloads.join_next() => self.joined(done)??,
+                Some(done) = unpacking.join_next() => match self.joined(done)? {
+                    Err(error @ ImageError::Registry(_)) => unpacked = Some(Err(error)),
+                    Err(error) => return Err(error),
+                    Ok(anew) => unpacked = Some(Ok(anew)),
+                },
+                else => break,
+            }
+        }
+        unpacked.unwrap_or_else(|| Err(self.ended()))
+    }
+
+    fn joined<T>(&self, done: Result<T, JoinError>) -> Result<T, ImageError> {
+        done.map_err(|_| self.ended())
+    }
+
+    fn ended(&self) -> ImageError {
+        ImageError::Ended {
+            reference: self.repository.reference.to_string(),
+        }
+    }
+}
+
+/// What a document says that it is.
+fn media_type(bytes: &[u8]) -> String {
+    let document: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+    let text = document.get("mediaType").and_then(serde_json::Value::as_str);
+    text.map_or_else(
+        || {
+            format!(
+                "schemaVersion {}",
+                document.get("schemaVersion").unwrap_or(&serde_json::Value::Null)
+            )
+        },
+        str::to_owned,
+    )
+}

@@ -1,0 +1,12 @@
+//! Pulls images from servers on loopback: a real one, and one that does what a real one does on bad days.
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "helpers of tests may panic")]
+
+mod access;
+mod bad_days;
+mod fake;
+mod made;
+mod pulling;
+mod real;
+mod sharing;
+mod tls;
+mod world;
