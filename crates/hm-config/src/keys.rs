@@ -9,11 +9,8 @@ use crate::settings::{OutputFormat, SandboxNetwork, Settings, WorkspaceSettings}
 use crate::value::{Complaint, list, number, path, text, word};
 
 /// Every key, with dots between its parts.
-pub const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 9] = [
     "backend",
-    "cloud.api_url",
-    "cloud.org",
-    "cloud.pipeline",
     "default_image",
     "grace_seconds",
     "parallelism",
@@ -47,9 +44,6 @@ const MAX_GRACE_SECONDS: u32 = 24 * 60 * 60;
 pub(crate) fn set(settings: &mut Settings, key: &str, value: &Value, home: Option<&Path>) -> Result<bool, Complaint> {
     match key {
         "backend" => settings.backend = text(value)?,
-        "cloud.api_url" => settings.cloud.api_url = Some(text(value)?),
-        "cloud.org" => settings.cloud.org = Some(text(value)?),
-        "cloud.pipeline" => settings.cloud.pipeline = Some(text(value)?),
         "default_image" => settings.default_image = text(value)?,
         "grace_seconds" => settings.grace = Duration::from_secs(number(value, 0, MAX_GRACE_SECONDS)?.into()),
         "parallelism" => settings.parallelism = NonZeroU32::new(number(value, 1, MAX_PARALLELISM)?),

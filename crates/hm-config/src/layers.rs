@@ -11,11 +11,15 @@ use crate::settings::Settings;
 
 const PREFIX: &str = "HM_";
 
-/// Variables with a short name for a key.
-const SHORT: [(&str, &str); 2] = [("HM_API_URL", "cloud.api_url"), ("HM_ORG", "cloud.org")];
-
-/// Variables that are read elsewhere and are no keys.
-const NOT_KEYS: [&str; 4] = ["HM_API_TOKEN", "HM_PYTHON", "HM_SDK", "HM_TS_RUNTIME"];
+/// Variables that are no keys: of pipeline evaluation, and of clients of the cloud API.
+const NOT_KEYS: [&str; 6] = [
+    "HM_API_TOKEN",
+    "HM_API_URL",
+    "HM_ORG",
+    "HM_PYTHON",
+    "HM_SDK",
+    "HM_TS_RUNTIME",
+];
 
 /// Where settings come from, the weakest first.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -100,8 +104,7 @@ impl Layers {
         } = self;
         let files = [user_file, project_file].into_iter().flatten();
         let mut entries: Vec<Entry> = files.flat_map(|file| file.entries(problems)).collect();
-        entries.extend(short_variables(variables));
-        entries.extend(variables.iter().filter_map(|(name, value)| long_variable(name, value)));
+        entries.extend(variables.iter().filter_map(|(name, value)| variable(name, value)));
         entries.extend(flags.iter().map(|FlagValue { flag, key, value }| Entry {
             key: key.clone(),
             value: Value::Raw(value.clone()),
@@ -111,26 +114,13 @@ impl Layers {
     }
 }
 
-/// Come before the long ones, which say more clearly what they mean.
-fn short_variables(variables: &BTreeMap<String, String>) -> impl Iterator<Item = Entry> {
-    SHORT.into_iter().filter_map(|(name, key)| {
-        let value = variables.get(name).filter(|value| !value.is_empty())?;
-        Some(variable(name, key.to_owned(), value))
-    })
-}
-
-fn long_variable(name: &str, value: &str) -> Option<Entry> {
+fn variable(name: &str, value: &str) -> Option<Entry> {
     let key = name.strip_prefix(PREFIX).filter(|_| !value.is_empty())?;
-    let elsewhere = NOT_KEYS.contains(&name) || SHORT.iter().any(|(short, _)| *short == name);
-    (!elsewhere).then(|| variable(name, key.to_lowercase().replace("__", "."), value))
-}
-
-fn variable(name: &str, key: String, value: &str) -> Entry {
-    Entry {
-        key,
+    (!NOT_KEYS.contains(&name)).then(|| Entry {
+        key: key.to_lowercase().replace("__", "."),
         value: Value::Raw(value.to_owned()),
         origin: Origin::Variable(name.to_owned()),
-    }
+    })
 }
 
 /// A key that takes no value, or one that stands inside of a value.

@@ -23,8 +23,6 @@ pub struct Settings {
     pub sandbox: SandboxSettings,
     /// The copy of the working tree that steps see.
     pub workspace: WorkspaceSettings,
-    /// The cloud API.
-    pub cloud: CloudSettings,
 }
 
 /// How a build is shown.
@@ -65,17 +63,6 @@ pub struct WorkspaceSettings {
     pub include_hm: bool,
 }
 
-/// The cloud API.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct CloudSettings {
-    /// Where it is; the built-in address where absent.
-    pub api_url: Option<String>,
-    /// Organisation.
-    pub org: Option<String>,
-    /// Slug of the pipeline there.
-    pub pipeline: Option<String>,
-}
-
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -93,7 +80,6 @@ impl Default for Settings {
                 include_git: false,
                 include_hm: false,
             },
-            cloud: CloudSettings::default(),
         }
     }
 }

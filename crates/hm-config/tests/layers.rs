@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hm_config::{
-    CloudSettings, ConfigError, ConfigFile, FlagValue, KEYS, Layers, OutputFormat, SandboxNetwork, SandboxSettings,
-    Settings, WorkspaceSettings, project_config_paths, user_config_path,
+    ConfigError, ConfigFile, FlagValue, KEYS, Layers, OutputFormat, SandboxNetwork, SandboxSettings, Settings,
+    WorkspaceSettings, project_config_paths, user_config_path,
 };
 use proptest::prelude::*;
 
@@ -27,10 +27,6 @@ expose = ["~/.cargo", "/opt/tools"]
 [workspace]
 include = [".git", ".hm"]
 
-[cloud]
-api_url = "https://example.org"
-org = "o"
-pipeline = "p"
 "#;
 
 fn user(text: &str) -> Layers {
@@ -110,11 +106,6 @@ fn every_key() -> Settings {
             include_git: true,
             include_hm: true,
         },
-        cloud: CloudSettings {
-            api_url: Some("https://example.org".to_owned()),
-            org: Some("o".to_owned()),
-            pipeline: Some("p".to_owned()),
-        },
     }
 }
 
@@ -141,9 +132,6 @@ fn variables_set_every_key() {
         ("HM_SANDBOX__NETWORK", "none"),
         ("HM_SANDBOX__EXPOSE", "~/.cargo, /opt/tools"),
         ("HM_WORKSPACE__INCLUDE", ".git,.hm"),
-        ("HM_API_URL", "https://example.org"),
-        ("HM_ORG", "o"),
-        ("HM_CLOUD__PIPELINE", "p"),
     ]);
     assert_eq!(settings(&layers), every_key());
 }
@@ -165,16 +153,18 @@ fn later_layers_win() {
 }
 
 #[test]
-fn the_long_form_of_a_variable_wins_and_an_empty_one_is_absent() {
+fn an_empty_variable_is_absent_and_those_of_others_are_left_alone() {
     let layers = env(&[
-        ("HM_ORG", "short"),
-        ("HM_CLOUD__ORG", "long"),
         ("HM_BACKEND", ""),
-        ("HM_API_URL", ""),
+        ("HM_ORG", "o"),
+        ("HM_API_URL", "u"),
+        ("HM_PYTHON", "p"),
     ]);
-    let resolved = settings(&layers);
-    assert_eq!(resolved.cloud.org.as_deref(), Some("long"));
-    assert_eq!((resolved.backend.as_str(), resolved.cloud.api_url), ("sandbox", None));
+    let resolved = layers.resolve().expect("nothing is wrong");
+    assert_eq!(
+        (resolved.settings.backend.as_str(), resolved.warnings.len()),
+        ("sandbox", 0)
+    );
 }
 
 #[test]

@@ -125,7 +125,6 @@ impl RunSettings {
             store_dir,
             sandbox,
             workspace,
-            cloud: _,
         } = places.resolve(flags(args), process)?;
         let SandboxSettings { network, expose } = sandbox;
         if !BACKENDS.contains(&backend.as_str()) {
