@@ -62,6 +62,15 @@ async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, colo
         store: store.clone(),
         expose: settings.expose.clone(),
     }));
+    let mut upkeep = JoinSet::new();
+    let kept = store.clone();
+    upkeep.spawn_blocking(move || {
+        if let Err(error) = kept.make_durable_when_due() {
+            output::note(&format!(
+                "warning: cached results may not survive a loss of power: {error}"
+            ));
+        }
+    });
     let backend = local_backend(store, Arc::clone(&machines), settings);
     let exit = run_build(&backend, request, &mut signals, settings.format, colored).await;
     if let Err(error) = machines.close().await {

@@ -169,6 +169,35 @@ fn another_boot_trusts_only_what_was_made_durable() {
     assert!(lookup(&store, "lost").is_some());
 }
 
+/// A clock that stands still.
+#[derive(Debug)]
+struct At(jiff::Timestamp);
+
+impl crate::Clock for At {
+    fn now(&self) -> jiff::Timestamp {
+        self.0
+    }
+}
+
+#[test]
+fn an_entry_is_made_durable_after_a_minute_and_once() {
+    let base = tempfile::tempdir().unwrap();
+    let open_at = |second| {
+        let clock = Arc::new(At(jiff::Timestamp::from_second(second).unwrap()));
+        let root = base.path().to_path_buf();
+        Store::open_in_boot(StoreSettings { root, clock }, "boot").unwrap()
+    };
+    let store = open_at(1000);
+    assert!(!store.make_durable_when_due().unwrap(), "nothing waits");
+    commit(&store, "entry", None);
+    assert!(!store.make_durable_when_due().unwrap(), "too young");
+    assert!(!open_at(1060).make_durable_when_due().unwrap());
+    assert!(open_at(1061).make_durable_when_due().unwrap());
+    assert!(!open_at(2000).make_durable_when_due().unwrap(), "done once");
+    store.close().unwrap();
+    assert!(lookup(&open_in(base.path(), "another boot"), "entry").is_some());
+}
+
 #[tokio::test]
 async fn a_key_is_locked_once() {
     let base = tempfile::tempdir().unwrap();
