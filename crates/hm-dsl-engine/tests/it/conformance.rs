@@ -52,7 +52,7 @@ fn the_conformance_corpus_renders_as_expected() {
 }
 
 /// Cases about what only Python has.
-const PYTHON_ONLY: [&str; 2] = ["slug_of_function", "restored_toolchains"];
+const PYTHON_ONLY: [&str; 1] = ["slug_of_function"];
 
 #[test]
 fn the_conformance_corpus_renders_alike_in_typescript() {
