@@ -54,11 +54,13 @@ pub enum Stage {
     Wait = 22,
     /// Using the host view.
     HostRoot = 23,
+    /// Hiding parts of `/proc` and `/sys`.
+    Mask = 24,
 }
 
 impl Stage {
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        const ALL: [Stage; 23] = [
+        const ALL: [Stage; 24] = [
             Stage::Namespaces,
             Stage::Layer,
             Stage::Overlay,
@@ -82,6 +84,7 @@ impl Stage {
             Stage::Request,
             Stage::Wait,
             Stage::HostRoot,
+            Stage::Mask,
         ];
         ALL.into_iter().find(|stage| *stage as u8 == byte)
     }
@@ -113,6 +116,7 @@ impl fmt::Display for Stage {
             Self::Request => "understand the request",
             Self::Wait => "wait for the command",
             Self::HostRoot => "use the view of the host",
+            Self::Mask => "hide parts of /proc and /sys",
         })
     }
 }

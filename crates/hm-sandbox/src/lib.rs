@@ -13,6 +13,7 @@ mod launcher;
 mod overlay;
 mod protocol;
 mod request;
+mod seccomp;
 mod step;
 mod sys;
 

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::host_view::MountedView;
 use super::serve;
 use crate::protocol::Channel;
+use crate::seccomp::Filters;
 use crate::sys::{self, SingleThread};
 
 /// The zeroth argument that makes a program a launcher.
@@ -15,12 +16,19 @@ pub(crate) const MARKER: &str = "hm-sandbox-launcher";
 
 /// What the launcher knows and its children read.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts about the host that have nothing to do with each other"
+)]
 pub(crate) struct Context {
     pub(crate) single_thread: SingleThread,
     /// A pidfd of the launcher, by which a child sees that it died.
     pub(crate) launcher: OwnedFd,
     /// The launcher has no root rights on the host and lives in a user namespace with a single id.
     pub(crate) rootless: bool,
+    pub(crate) filters: Filters,
+    /// Steps in the host's network can be kept from its abstract sockets.
+    pub(crate) scopes_sockets: bool,
     /// Device nodes can be made and used.
     pub(crate) device_nodes: bool,
     /// Mount overlays with mount(2) only.

@@ -11,6 +11,7 @@ use super::host_view;
 use super::process::Context;
 use crate::error::{SetupError, Stage, at};
 use crate::protocol::StartPlan;
+use crate::seccomp::Filters;
 use crate::sys::{self, SingleThread};
 
 /// The first line of an id map that maps nothing away (`user_namespaces(7)`).
@@ -32,10 +33,14 @@ pub(super) fn start(body: &[u8]) -> Result<Context, SetupError> {
     if !rootless {
         drop_needless_mounts()?;
     }
+    // Steps share nothing of the caller's keys. They can't change keyrings, so one is enough for all of them.
+    let _kernel_has_none = sys::join_new_session_keyring();
     let mut context = Context {
         single_thread,
         launcher: pidfd_open(getpid(), PidfdFlags::empty()).map_err(failed())?,
         rootless,
+        filters: Filters::compile().map_err(at(Stage::Confine, "seccomp"))?,
+        scopes_sockets: sys::can_scope_abstract_sockets(),
         device_nodes: !rootless && in_first_user_namespace(),
         classic_mount: plan.classic_mount,
         host_view: None,

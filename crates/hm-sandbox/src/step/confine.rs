@@ -7,6 +7,9 @@ use rustix::thread::{
 };
 
 use crate::error::{SetupError, Stage, at};
+use crate::launcher::Context;
+use crate::request::Network;
+use crate::sys;
 
 /// Docker's default set without `MKNOD`: there is no device controller here that would make a node harmless.
 const KEPT: CapabilitySet = CapabilitySet::CHOWN
@@ -41,4 +44,13 @@ pub(super) fn drop_privileges() -> Result<(), SetupError> {
     };
     set_capabilities(None, sets).map_err(failed())?;
     set_no_new_privs(true).map_err(failed())
+}
+
+/// Cuts off abstract sockets, which no mount namespace divides, and the system calls that a step must not make. To be
+/// called last: little can be set up afterwards.
+pub(super) fn close_kernel(context: &Context, network: Network) -> Result<(), SetupError> {
+    if network == Network::Host && context.scopes_sockets {
+        sys::scope_abstract_sockets().map_err(at(Stage::Confine, "landlock"))?;
+    }
+    context.filters.install().map_err(at(Stage::Confine, "seccomp"))
 }

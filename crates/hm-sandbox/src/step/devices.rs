@@ -61,16 +61,28 @@ pub(super) fn mount_proc() -> Result<(), SetupError> {
     mount_on_folder("/proc", || mount("proc", "/proc", "proc", flags, None)).map_err(at(Stage::Proc, "/proc"))
 }
 
-/// Files of `/proc` by which root could change the host's kernel without any capability. (Docker protects the same; what
-/// it hides on top is out of reach without capabilities.)
-const PROTECTED: [&str; 7] = [
+/// Parts of `/proc` by which root could change the host's kernel without any capability.
+const PROTECTED: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Files that tell about the host's kernel or its other users; hidden by `/dev/null`, as Docker does.
+const MASKED_FILES: [&str; 8] = [
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/key-users",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+];
+
+/// Folders of the same kind; hidden by an empty one.
+const MASKED_FOLDERS: [&str; 5] = [
     "/proc/acpi",
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
+    "/proc/asound",
     "/proc/scsi",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
 ];
 
 pub(super) fn protect_proc() -> Result<(), SetupError> {
@@ -80,6 +92,33 @@ pub(super) fn protect_proc() -> Result<(), SetupError> {
             Ok(()) => mount_remount(path, flags, "").map_err(at(Stage::Proc, path))?,
             Err(Errno::NOENT) => {}
             Err(errno) => return Err(SetupError::new(Stage::Proc, errno, path)),
+        }
+    }
+    Ok(())
+}
+
+/// Hides parts of `/proc` and `/sys`. `/dev` has to be there.
+pub(super) fn mask() -> Result<(), SetupError> {
+    for path in MASKED_FILES {
+        match mount_bind("/dev/null", path) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(SetupError::new(Stage::Mask, errno, path)),
+        }
+    }
+    // One empty file system for all of them.
+    let mut empty: Option<&str> = None;
+    for path in MASKED_FOLDERS {
+        let result = match empty {
+            None => {
+                let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+                mount("tmpfs", path, "tmpfs", flags, c"mode=755,nr_inodes=1")
+            }
+            Some(empty) => mount_bind(empty, path),
+        };
+        match result {
+            Ok(()) => empty = Some(path),
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(SetupError::new(Stage::Mask, errno, path)),
         }
     }
     Ok(())

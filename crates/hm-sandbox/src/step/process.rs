@@ -78,6 +78,7 @@ fn run_step(context: &Context, body: &[u8], fds: &[OwnedFd], report: &OwnedFd) -
     // Nobody inside may trace this process or look at its memory and descriptors.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(at(Stage::Confine, ""))?;
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
+    confine::close_kernel(context, plan.network)?;
     let child = command::start(context, &plan, stdio)?;
     // Only the command holds its streams from here on, so that they end with it.
     sys::close_all_except(&[report.as_raw_fd()]).map_err(at(Stage::Stdio, ""))?;

@@ -51,6 +51,7 @@ pub(super) fn enter(context: &Context, plan: &StepPlan) -> Result<(), SetupError
     }
     devices::make_dev(&nodes, context.rootless)?;
     devices::mount_sys(sysfs)?;
+    devices::mask()?;
     unmount(".", UnmountFlags::DETACH).map_err(at(Stage::Pivot, ""))?;
     rustix::process::chdir("/").map_err(at(Stage::Pivot, "/"))
 }

@@ -1,0 +1,63 @@
+//! The attacker: `/attack call NUMBER ARGUMENT…` makes a system call; `/attack connect NAME` connects to an abstract
+//! socket; `/attack user` tells whose rights it has. Prints `ok` or the name of the error.
+#![expect(unsafe_code, reason = "an attack is a raw system call")]
+
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::process::ExitCode;
+
+/// Where the program lies in a machine.
+pub(crate) const PLACE: &str = "/attack";
+
+pub(crate) fn run_if_requested() -> Option<ExitCode> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [program, kind, rest @ ..] = arguments.as_slice() else {
+        return None;
+    };
+    if program != PLACE {
+        return None;
+    }
+    let result = match (kind.as_str(), rest) {
+        ("call", [number, arguments @ ..]) => call(number.parse().unwrap(), arguments),
+        ("connect", [name]) => connect(name),
+        ("user", []) => {
+            let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+            println!("{} {}", user.as_raw(), group.as_raw());
+            return Some(ExitCode::SUCCESS);
+        }
+        _ => return Some(ExitCode::FAILURE),
+    };
+    match result {
+        Ok(()) => println!("ok"),
+        Err(error) => println!("{}", name(&error)),
+    }
+    Some(ExitCode::SUCCESS)
+}
+
+fn call(number: libc::c_long, arguments: &[String]) -> io::Result<()> {
+    let mut values = [0_i64; 4];
+    for (value, argument) in values.iter_mut().zip(arguments) {
+        *value = argument.parse().unwrap();
+    }
+    let [first, second, third, fourth, ..] = values;
+    // SAFETY: tests pass numbers that are no addresses of this process, so the kernel can write to none of it. A clone
+    // shares no memory, and its child goes on with the line below as its parent does.
+    match unsafe { libc::syscall(number, first, second, third, fourth, 0, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+fn connect(name: &str) -> io::Result<()> {
+    UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?).map(drop)
+}
+
+fn name(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EPERM) => "EPERM".to_owned(),
+        Some(libc::ENOSYS) => "ENOSYS".to_owned(),
+        Some(libc::ESRCH) => "ESRCH".to_owned(),
+        _ => error.to_string(),
+    }
+}

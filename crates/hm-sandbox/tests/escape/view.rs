@@ -1,0 +1,102 @@
+//! What `/proc`, `/sys` and an image `host` show, and what can be written there.
+
+use std::fs;
+
+use hm_sandbox::{HostView, Launcher, LauncherSettings};
+use libtest_mimic::Trial;
+
+use crate::support::{root_test, run, test};
+use crate::world::World;
+
+pub(crate) fn tests() -> Vec<Trial> {
+    vec![
+        test("view::kernel_settings_can_not_be_written", settings),
+        test("view::what_tells_about_the_host_is_masked", masked),
+        test("view::no_control_group_can_be_changed", control_groups),
+        root_test("view::the_hosts_private_folders_are_hidden", private_folders),
+    ]
+}
+
+async fn settings() {
+    let world = World::new().await;
+    // What would be written is what is there, or does nothing, so that a success does no harm.
+    let attacks = [
+        "echo x > /proc/sysrq-trigger",
+        "cat /proc/sys/kernel/core_pattern > /proc/sys/kernel/core_pattern",
+        "cat /proc/sys/kernel/modprobe > /proc/sys/kernel/modprobe",
+        "cat /proc/sys/vm/swappiness > /proc/sys/vm/swappiness",
+        "cat /proc/irq/default_smp_affinity > /proc/irq/default_smp_affinity",
+        "cat /sys/kernel/uevent_helper > /sys/kernel/uevent_helper",
+        "cat /sys/kernel/mm/transparent_hugepage/defrag > /sys/kernel/mm/transparent_hugepage/defrag",
+        "mount -o remount,rw /proc/sys",
+        "mount -o remount,rw /sys",
+    ];
+    for attack in attacks {
+        assert_ne!(world.shell(&format!("({attack})")).await.code(), 0, "{attack}");
+    }
+}
+
+async fn masked() {
+    let world = World::new().await;
+    for file in [
+        "kcore",
+        "keys",
+        "latency_stats",
+        "timer_list",
+        "sched_debug",
+        "interrupts",
+    ] {
+        let command = format!("if [ -e /proc/{file} ]; then head -c 1 /proc/{file}; fi");
+        assert_eq!(world.shell(&command).await.out(), "", "{file}");
+    }
+    for folder in [
+        "/proc/acpi",
+        "/proc/scsi",
+        "/proc/asound",
+        "/sys/firmware",
+        "/sys/devices/virtual/powercap",
+    ] {
+        let command = format!("if [ -e {folder} ]; then ls -A {folder}; ! mkdir {folder}/x 2>/dev/null; fi");
+        assert_eq!(world.shell(&command).await.out(), "", "{folder}");
+    }
+}
+
+async fn control_groups() {
+    let world = World::new().await;
+    assert_ne!(
+        world
+            .shell("mkdir /cg && mount -t cgroup -o pids cgroup /cg")
+            .await
+            .code(),
+        0
+    );
+    let command = "find /sys/fs/cgroup -name release_agent -o -name cgroup.procs -o -name notify_on_release 2>/dev/null \
+                   | while read f; do { cat $f > /old && cat /old > $f; } 2>/dev/null && echo $f; done; true";
+    assert_eq!(world.shell(command).await.out(), "");
+}
+
+async fn private_folders() {
+    let world = World::new().await;
+    let secret = world.bench.path("secret");
+    fs::write(&secret, "secret").unwrap();
+    let host_view = Some(HostView {
+        dir: world.bench.path("view"),
+        hidden: vec![world.bench.path("")],
+        expose: vec![],
+    });
+    let launcher = Launcher::start(LauncherSettings {
+        host_view,
+        classic_mount: false,
+    })
+    .await
+    .unwrap();
+    let mut machine = world.machine.clone();
+    machine.lower.clear();
+    machine.host_root = true;
+    let command = format!(
+        "ls -A /root /home /mnt /srv | grep -v ':$' | grep -v '^$'; cat /etc/shadow /etc/gshadow {} 2>/dev/null; true",
+        secret.display()
+    );
+    assert_eq!(run(&launcher, &machine, &command).await.out(), "");
+    launcher.close().await.unwrap();
+}
