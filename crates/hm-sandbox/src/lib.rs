@@ -21,6 +21,6 @@ pub use crate::client::{Launcher, Running, StepControl};
 pub use crate::error::{SandboxError, Stage};
 pub use crate::launcher::run_launcher_if_requested;
 pub use crate::request::{
-    ApplyOp, ApplyReport, ApplyRequest, Bind, ExitReport, ExitStatus, Expected, HostView, LauncherSettings, Network,
-    Owner, RootFs, SpawnRequest, Usage,
+    ApplyOp, ApplyReport, ApplyRequest, Bind, Confinement, ExitReport, ExitStatus, Expected, HostView, IdMap,
+    LauncherSettings, Network, Owner, RootFs, SingleId, SpawnRequest, Usage,
 };

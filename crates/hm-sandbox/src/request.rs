@@ -13,6 +13,61 @@ pub struct LauncherSettings {
     /// Mount overlays with mount(2) instead of fsopen(2), as is done by itself on kernels before 6.8.
     /// The option string ends at one page, so deep stacks are refused.
     pub classic_mount: bool,
+    /// Without root on the host: use the caller's subordinate ids (`subuid(5)`), if there are any, so that users other
+    /// than 0 exist in machines. Files of those users belong to ids that the caller can't touch outside of a launcher:
+    /// [`crate::Launcher::remove`] removes them.
+    pub subordinate_ids: bool,
+}
+
+/// What a launcher found it can do on this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Confinement {
+    /// Which users exist in machines.
+    pub ids: IdMap,
+    /// Steps in the host's network can't reach abstract sockets of others (Landlock, Linux 6.12).
+    pub scopes_abstract_sockets: bool,
+    /// Steps have a session keyring of their own. `false`: the kernel has no keyrings, or the caller's quota is used up.
+    pub own_keyring: bool,
+    /// Machines with [`RootFs::host_root`] work.
+    pub host_view: bool,
+}
+
+/// The users of machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdMap {
+    /// The launcher has root on the host, and users are those of the host.
+    Host,
+    /// The launcher is an ordinary user's; 0 is that user, and others are subordinate ids.
+    Subordinate {
+        /// Users and groups from 1 to this number exist.
+        count: u32,
+    },
+    /// The launcher is an ordinary user's, and only user and group 0 exist.
+    Single(SingleId),
+}
+
+/// Why only one user exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SingleId {
+    /// [`LauncherSettings::subordinate_ids`] was not set.
+    Chosen,
+    /// `/etc/subuid` or `/etc/subgid` has no range for the caller.
+    NoRange,
+    /// newuidmap(1) or newgidmap(1) is not installed.
+    NoTool,
+    /// newuidmap(1) or newgidmap(1) refused, as without their set-user-id bit.
+    Refused,
+}
+
+impl std::fmt::Display for SingleId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Chosen => "subordinate ids were not asked for",
+            Self::NoRange => "/etc/subuid or /etc/subgid has no range of ids for this user",
+            Self::NoTool => "newuidmap or newgidmap is not installed (package uidmap)",
+            Self::Refused => "newuidmap or newgidmap refused to map the ids",
+        })
+    }
 }
 
 /// A read-only look at the host's root with everything private hidden.
@@ -77,11 +132,11 @@ pub struct SpawnRequest {
     pub env: Vec<(OsString, OsString)>,
     /// Absolute path in the machine.
     pub cwd: PathBuf,
-    /// User id inside the machine. Without root on the host only 0 exists.
+    /// User id inside the machine. Without root on the host only those of [`Confinement::ids`] exist.
     pub uid: u32,
-    /// Group id inside the machine. Without root on the host only 0 exists.
+    /// Group id inside the machine. Without root on the host only those of [`Confinement::ids`] exist.
     pub gid: u32,
-    /// Supplementary groups. Without root on the host they can't be set and are left out.
+    /// Supplementary groups. With [`IdMap::Single`] they can't be set and are left out.
     pub groups: Vec<u32>,
     /// The machine's host name, at most 64 bytes.
     pub hostname: String,

@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Render(RenderArgs),
     /// Print a JSON Schema
     Schema(SchemaArgs),
+    /// Tell what holds on this host, and what to do about what does not
+    Doctor(DoctorArgs),
     /// Print the version
     Version,
 }
@@ -82,6 +84,13 @@ pub(crate) enum SchemaDocument {
     Ir,
     /// What `--format json` prints
     Events,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Look at how steps are confined
+    #[arg(long, required = true)]
+    pub(crate) sandbox: bool,
 }
 
 #[derive(Args, Debug)]

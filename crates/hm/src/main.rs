@@ -52,6 +52,7 @@ fn dispatch(cli: &Cli, process: &Process) -> Result<Exit, CliError> {
         Command::Pipelines(args) => commands::pipelines(args, process),
         Command::Render(args) => commands::render(args, process),
         Command::Schema(args) => commands::schema(args),
+        Command::Doctor(_) => commands::doctor(),
         Command::Version => {
             output::result(concat!("hm ", env!("CARGO_PKG_VERSION"), "\n"))?;
             Ok(Exit::Success)

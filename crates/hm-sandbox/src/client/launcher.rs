@@ -1,6 +1,7 @@
 //! The handle of a launcher.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ use super::running::{Running, setup_error};
 use super::validate;
 use crate::error::SandboxError;
 use crate::launcher::MARKER;
-use crate::protocol::{Channel, Outcome, encode_apply, encode_spawn, encode_start};
-use crate::request::{ApplyReport, ApplyRequest, LauncherSettings, Owner, SpawnRequest};
+use crate::protocol::{Channel, Outcome, encode_apply, encode_remove, encode_spawn, encode_start};
+use crate::request::{ApplyReport, ApplyRequest, Confinement, LauncherSettings, Owner, SpawnRequest};
 
 /// A launcher process. Clones are the same launcher; it ends, with every step of it, when [`Launcher::close`] is
 /// called, when the last clone is dropped, or when this process dies.
@@ -25,6 +26,7 @@ pub struct Launcher {
 
 #[derive(Debug)]
 struct Inner {
+    confinement: Confinement,
     connection: Arc<Connection>,
     child: Mutex<Option<Child>>,
     /// Reads the launcher's replies; ends with this value.
@@ -58,14 +60,17 @@ impl Launcher {
             .map_err(launch)?;
         let connection = Arc::new(Connection::new(ours)?);
         connection.send(&encode_start(&settings), &[]).await?;
-        match connection.receive_ready().await? {
+        let confinement = match connection.receive_ready().await? {
+            Outcome::Ready(confinement) => confinement,
             Outcome::Failed(error) => return Err(setup_error(error, Owner { uid: 0, gid: 0 })),
-            Outcome::Code(_) => {}
-            Outcome::Signal(_) | Outcome::Applied { .. } | Outcome::Silent => return Err(SandboxError::Malformed),
-        }
+            Outcome::Code(_) | Outcome::Signal(_) | Outcome::Applied { .. } | Outcome::Silent => {
+                return Err(SandboxError::Malformed);
+            }
+        };
         let mut dispatcher = JoinSet::new();
         dispatcher.spawn(Arc::clone(&connection).dispatch());
         let inner = Inner {
+            confinement,
             connection,
             child: Mutex::new(Some(child)),
             _dispatcher: dispatcher,
@@ -107,8 +112,33 @@ impl Launcher {
             Outcome::Applied { conflicts } => Ok(ApplyReport { conflicts }),
             Outcome::Failed(error) => Err(setup_error(error, request.owner)),
             Outcome::Silent => Err(SandboxError::LauncherGone),
-            Outcome::Code(_) | Outcome::Signal(_) => Err(SandboxError::Malformed),
+            Outcome::Code(_) | Outcome::Signal(_) | Outcome::Ready(_) => Err(SandboxError::Malformed),
         }
+    }
+
+    /// Removes a folder and all that is in it with the launcher's rights, which reach files of every user of its
+    /// machines. A missing one is fine. No step may be running on it.
+    ///
+    /// # Errors
+    /// [`SandboxError::Setup`] tells the cause.
+    pub async fn remove(&self, path: &Path) -> Result<(), SandboxError> {
+        validate::absolute(path)?;
+        let connection = &self.inner.connection;
+        let id = connection.next_id();
+        let ended = connection.request(id, &encode_remove(id, path), &[]).await?;
+        match ended.await.map_err(|_closed| SandboxError::LauncherGone)?.outcome {
+            Outcome::Code(0) => Ok(()),
+            Outcome::Failed(error) => Err(setup_error(error, Owner { uid: 0, gid: 0 })),
+            Outcome::Silent => Err(SandboxError::LauncherGone),
+            Outcome::Code(_) | Outcome::Signal(_) | Outcome::Applied { .. } | Outcome::Ready(_) => {
+                Err(SandboxError::Malformed)
+            }
+        }
+    }
+
+    /// What holds for the machines of this launcher.
+    pub fn confinement(&self) -> Confinement {
+        self.inner.confinement
     }
 
     /// Ends the launcher and everything it started, and waits for it. Requests of other clones fail with

@@ -78,7 +78,7 @@ impl Running {
             // PID 1 can only be killed from outside.
             Outcome::Silent => ExitStatus::Signal(libc::SIGKILL),
             Outcome::Failed(error) => return Err(setup_error(error, self.owner)),
-            Outcome::Applied { .. } => return Err(SandboxError::Malformed),
+            Outcome::Applied { .. } | Outcome::Ready(_) => return Err(SandboxError::Malformed),
         };
         Ok(ExitReport { status, usage })
     }

@@ -63,7 +63,7 @@ fn rootfs(rootfs: &RootFs) -> Result<(), SandboxError> {
     Ok(())
 }
 
-fn absolute(path: &Path) -> Result<(), SandboxError> {
+pub(super) fn absolute(path: &Path) -> Result<(), SandboxError> {
     check(path.is_absolute(), "a path is not absolute")?;
     check(!has_nul(path.as_os_str()), "a path has a NUL byte")
 }

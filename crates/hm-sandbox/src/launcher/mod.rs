@@ -1,6 +1,7 @@
 //! The launcher process.
 
 mod host_view;
+mod ids;
 mod process;
 mod serve;
 mod start;

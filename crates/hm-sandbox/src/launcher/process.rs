@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use super::host_view::MountedView;
 use super::serve;
 use crate::protocol::Channel;
+use crate::request::{Confinement, IdMap};
 use crate::seccomp::Filters;
 use crate::sys::{self, SingleThread};
 
@@ -24,8 +25,11 @@ pub(crate) struct Context {
     pub(crate) single_thread: SingleThread,
     /// A pidfd of the launcher, by which a child sees that it died.
     pub(crate) launcher: OwnedFd,
-    /// The launcher has no root rights on the host and lives in a user namespace with a single id.
+    /// The launcher has no root rights on the host and lives in a user namespace.
     pub(crate) rootless: bool,
+    pub(crate) ids: IdMap,
+    /// The session keyring is no one else's.
+    pub(crate) own_keyring: bool,
     pub(crate) filters: Filters,
     /// Steps in the host's network can be kept from its abstract sockets.
     pub(crate) scopes_sockets: bool,
@@ -34,6 +38,22 @@ pub(crate) struct Context {
     /// Mount overlays with mount(2) only.
     pub(crate) classic_mount: bool,
     pub(crate) host_view: Option<MountedView>,
+}
+
+impl Context {
+    pub(super) fn confinement(&self) -> Confinement {
+        Confinement {
+            ids: self.ids,
+            scopes_abstract_sockets: self.scopes_sockets,
+            own_keyring: self.own_keyring,
+            host_view: self.host_view.is_some(),
+        }
+    }
+
+    /// Whether users and groups other than 0 exist.
+    pub(crate) fn has_other_ids(&self) -> bool {
+        !matches!(self.ids, IdMap::Single(_))
+    }
 }
 
 /// Turns this process into a launcher if [`crate::Launcher::start`] started it, and does not return then. It must be

@@ -1,6 +1,10 @@
 //! The launcher's loop: requests in, ends of processes out.
 
+use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -8,7 +12,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 
 use super::process::Context;
-use super::start::start;
+use super::start::{io_error, start};
 use crate::apply;
 use crate::error::{SetupError, Stage};
 use crate::protocol::{ApplyPlan, Channel, Outcome, Received, Request, encode_outcome, encode_reply};
@@ -55,7 +59,11 @@ fn serve_start(channel: &Channel) -> Result<Option<Context>, Errno> {
     };
     match start(body) {
         Ok(context) => {
-            channel.send(&encode_reply(None, &encode_outcome(&Outcome::Code(0))), &[], true)?;
+            channel.send(
+                &encode_reply(None, &encode_outcome(&Outcome::Ready(context.confinement()))),
+                &[],
+                true,
+            )?;
             Ok(Some(context))
         }
         Err(error) => {
@@ -129,6 +137,15 @@ fn handle(received: Received, channel: &Channel, context: &Context, children: &m
                 })
             }),
         ),
+        Ok(Request::Remove { id, path }) => (
+            id,
+            start_child(context, id, CloneFlags::NONE, false, |report| {
+                step::report_and_exit(report, || {
+                    step::tie_to_launcher(context, [report].into_iter())?;
+                    remove(path)
+                })
+            }),
+        ),
         Ok(Request::Terminate { id }) => {
             signal_by_id(children, id, Signal::TERM);
             return Ok(());
@@ -152,6 +169,15 @@ fn handle(received: Received, channel: &Channel, context: &Context, children: &m
                 true,
             )
         }
+    }
+}
+
+/// Removes a folder with all that is in it, whoever it belongs to in this user namespace.
+fn remove(path: &[u8]) -> Result<Outcome, SetupError> {
+    let path = Path::new(OsStr::from_bytes(path));
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(Stage::Remove, path, &error)),
+        _ => Ok(Outcome::Code(0)),
     }
 }
 

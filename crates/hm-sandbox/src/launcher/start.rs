@@ -7,10 +7,11 @@ use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 use rustix::thread::UnshareFlags;
 
-use super::host_view;
 use super::process::Context;
+use super::{host_view, ids};
 use crate::error::{SetupError, Stage, at};
 use crate::protocol::StartPlan;
+use crate::request::IdMap;
 use crate::seccomp::Filters;
 use crate::sys::{self, SingleThread};
 
@@ -23,22 +24,25 @@ pub(super) fn start(body: &[u8]) -> Result<Context, SetupError> {
     let failed = || at(Stage::Namespaces, "");
     let single_thread = SingleThread::verify().map_err(failed())?;
     let rootless = !rustix::process::geteuid().is_root();
-    if rootless {
-        enter_user_namespace(&single_thread)?;
+    let ids = if rootless {
+        ids::enter(&single_thread, plan.subordinate_ids)?
     } else {
         sys::unshare(&single_thread, UnshareFlags::NEWNS).map_err(failed())?;
-    }
+        IdMap::Host
+    };
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(at(Stage::Namespaces, "/"))?;
     if !rootless {
         drop_needless_mounts()?;
     }
     // Steps share nothing of the caller's keys. They can't change keyrings, so one is enough for all of them.
-    let _kernel_has_none = sys::join_new_session_keyring();
+    let own_keyring = sys::join_new_session_keyring();
     let mut context = Context {
         single_thread,
         launcher: pidfd_open(getpid(), PidfdFlags::empty()).map_err(failed())?,
         rootless,
+        ids,
+        own_keyring,
         filters: Filters::compile().map_err(at(Stage::Confine, "seccomp"))?,
         scopes_sockets: sys::can_scope_abstract_sockets(),
         device_nodes: !rootless && in_first_user_namespace(),
@@ -58,21 +62,6 @@ pub(super) fn start(body: &[u8]) -> Result<Context, SetupError> {
         };
     }
     Ok(context)
-}
-
-/// Becomes user 0 of a namespace in which only the caller's own id exists.
-fn enter_user_namespace(single_thread: &SingleThread) -> Result<(), SetupError> {
-    let uid = rustix::process::geteuid().as_raw();
-    let gid = rustix::process::getegid().as_raw();
-    sys::unshare(single_thread, UnshareFlags::NEWUSER | UnshareFlags::NEWNS)
-        .map_err(at(Stage::Namespaces, "user namespace"))?;
-    write("/proc/self/setgroups", "deny")?;
-    write("/proc/self/uid_map", &format!("0 {uid} 1"))?;
-    write("/proc/self/gid_map", &format!("0 {gid} 1"))
-}
-
-fn write(path: &str, text: &str) -> Result<(), SetupError> {
-    std::fs::write(Path::new(path), text).map_err(|error| io_error(Stage::Namespaces, path, &error))
 }
 
 pub(super) fn io_error(stage: Stage, path: impl AsRef<Path>, error: &std::io::Error) -> SetupError {

@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -10,7 +10,8 @@ use rustix::io::Errno;
 use super::wire::{Malformed, Reader, Writer};
 use crate::error::{SetupError, Stage};
 use crate::request::{
-    ApplyOp, ApplyRequest, Bind, Expected, HostView, LauncherSettings, Network, Owner, RootFs, SpawnRequest, Usage,
+    ApplyOp, ApplyRequest, Bind, Confinement, Expected, HostView, IdMap, LauncherSettings, Network, Owner, RootFs,
+    SingleId, SpawnRequest, Usage,
 };
 
 const START: u8 = 1;
@@ -18,6 +19,7 @@ const SPAWN: u8 = 2;
 const APPLY: u8 = 3;
 const TERMINATE: u8 = 4;
 const KILL: u8 = 5;
+const REMOVE: u8 = 6;
 
 const READY: u8 = 1;
 const ENDED: u8 = 2;
@@ -26,6 +28,16 @@ const OUTCOME_CODE: u8 = 1;
 const OUTCOME_SIGNAL: u8 = 2;
 const OUTCOME_ERROR: u8 = 3;
 const OUTCOME_APPLIED: u8 = 4;
+const OUTCOME_READY: u8 = 5;
+
+const IDS_HOST: u8 = 0;
+const IDS_SUBORDINATE: u8 = 1;
+const IDS_SINGLE: [(u8, SingleId); 4] = [
+    (2, SingleId::Chosen),
+    (3, SingleId::NoRange),
+    (4, SingleId::NoTool),
+    (5, SingleId::Refused),
+];
 
 /// A request as the launcher needs to see it. Bodies are decoded by the process that acts on them.
 #[derive(Debug)]
@@ -33,6 +45,7 @@ pub(crate) enum Request<'a> {
     Start(&'a [u8]),
     Spawn { id: u64, own_network: bool, body: &'a [u8] },
     Apply { id: u64, body: &'a [u8] },
+    Remove { id: u64, path: &'a [u8] },
     Terminate { id: u64 },
     Kill { id: u64 },
 }
@@ -51,6 +64,10 @@ impl<'a> Request<'a> {
                 id: r.u64()?,
                 body: r.rest(),
             },
+            REMOVE => Self::Remove {
+                id: r.u64()?,
+                path: r.rest(),
+            },
             TERMINATE => Self::Terminate { id: r.u64()? },
             KILL => Self::Kill { id: r.u64()? },
             _ => return Err(Malformed),
@@ -62,6 +79,7 @@ impl<'a> Request<'a> {
 #[derive(Debug)]
 pub(crate) struct StartPlan {
     pub(crate) classic_mount: bool,
+    pub(crate) subordinate_ids: bool,
     pub(crate) host_view: Option<HostView>,
 }
 
@@ -70,6 +88,7 @@ impl StartPlan {
         let mut r = Reader::new(body);
         Ok(Self {
             classic_mount: r.bool()?,
+            subordinate_ids: r.bool()?,
             host_view: r.option(|r| {
                 Ok(HostView {
                     dir: r.path()?,
@@ -85,6 +104,7 @@ pub(crate) fn encode_start(settings: &LauncherSettings) -> Vec<u8> {
     let mut w = Writer::default();
     w.u8(START);
     w.bool(settings.classic_mount);
+    w.bool(settings.subordinate_ids);
     w.option(settings.host_view.as_ref(), |w, view| {
         w.path(&view.dir);
         w.list(&view.hidden, |w, path| w.path(path));
@@ -265,6 +285,15 @@ pub(crate) fn encode_apply(id: u64, request: &ApplyRequest) -> Vec<u8> {
     w.finish()
 }
 
+pub(crate) fn encode_remove(id: u64, path: &Path) -> Vec<u8> {
+    let mut w = Writer::default();
+    w.u8(REMOVE);
+    w.u64(id);
+    let mut message = w.finish();
+    message.extend_from_slice(path.as_os_str().as_bytes());
+    message
+}
+
 pub(crate) fn encode_control(id: u64, kill: bool) -> Vec<u8> {
     let mut w = Writer::default();
     w.u8(if kill { KILL } else { TERMINATE });
@@ -275,6 +304,8 @@ pub(crate) fn encode_control(id: u64, kill: bool) -> Vec<u8> {
 /// What the process of a request reports of itself.
 #[derive(Debug)]
 pub(crate) enum Outcome {
+    /// The launcher is set up.
+    Ready(Confinement),
     Code(i32),
     Signal(i32),
     Failed(SetupError),
@@ -288,6 +319,10 @@ pub(crate) enum Outcome {
 pub(crate) fn encode_outcome(outcome: &Outcome) -> Vec<u8> {
     let mut w = Writer::default();
     match outcome {
+        Outcome::Ready(confinement) => {
+            w.u8(OUTCOME_READY);
+            write_confinement(&mut w, confinement);
+        }
         Outcome::Code(code) => {
             w.u8(OUTCOME_CODE);
             w.i32(*code);
@@ -311,12 +346,46 @@ pub(crate) fn encode_outcome(outcome: &Outcome) -> Vec<u8> {
     w.finish()
 }
 
+fn write_confinement(w: &mut Writer, confinement: &Confinement) {
+    match confinement.ids {
+        IdMap::Host => w.u8(IDS_HOST),
+        IdMap::Subordinate { count } => {
+            w.u8(IDS_SUBORDINATE);
+            w.u32(count);
+        }
+        IdMap::Single(reason) => {
+            let tag = IDS_SINGLE.iter().find(|(_, known)| *known == reason);
+            w.u8(tag.map_or(IDS_HOST, |(tag, _)| *tag));
+        }
+    }
+    w.bool(confinement.scopes_abstract_sockets);
+    w.bool(confinement.own_keyring);
+    w.bool(confinement.host_view);
+}
+
+fn read_confinement(r: &mut Reader<'_>) -> Result<Confinement, Malformed> {
+    Ok(Confinement {
+        ids: match r.u8()? {
+            IDS_HOST => IdMap::Host,
+            IDS_SUBORDINATE => IdMap::Subordinate { count: r.u32()? },
+            tag => {
+                let reason = IDS_SINGLE.iter().find(|(known, _)| *known == tag);
+                IdMap::Single(reason.ok_or(Malformed)?.1)
+            }
+        },
+        scopes_abstract_sockets: r.bool()?,
+        own_keyring: r.bool()?,
+        host_view: r.bool()?,
+    })
+}
+
 fn decode_outcome(bytes: &[u8]) -> Result<Outcome, Malformed> {
     if bytes.is_empty() {
         return Ok(Outcome::Silent);
     }
     let mut r = Reader::new(bytes);
     Ok(match r.u8()? {
+        OUTCOME_READY => Outcome::Ready(read_confinement(&mut r)?),
         OUTCOME_CODE => Outcome::Code(r.i32()?),
         OUTCOME_SIGNAL => Outcome::Signal(r.i32()?),
         OUTCOME_ERROR => Outcome::Failed(SetupError {

@@ -29,7 +29,7 @@ pub(super) fn start(context: &Context, plan: &StepPlan, stdio: [BorrowedFd<'_>; 
         cwd: &cwd,
         uid: Uid::from_raw(plan.owner.uid),
         gid: Gid::from_raw(plan.owner.gid),
-        groups: (!context.rootless).then_some(&groups),
+        groups: context.has_other_ids().then_some(&groups),
         stdio,
     };
     exec_in_new_process(&context.single_thread, &exec).map_err(|(stage, errno)| {

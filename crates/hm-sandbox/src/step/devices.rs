@@ -124,7 +124,7 @@ pub(super) fn mask() -> Result<(), SetupError> {
     Ok(())
 }
 
-pub(super) fn make_dev(nodes: &Nodes, rootless: bool) -> Result<(), SetupError> {
+pub(super) fn make_dev(nodes: &Nodes, has_other_ids: bool) -> Result<(), SetupError> {
     let failed = |path: &str| at(Stage::Dev, PathBuf::from(path));
     let flags = MountFlags::NOSUID;
     mount_on_folder("/dev", || mount("tmpfs", "/dev", "tmpfs", flags, c"mode=755")).map_err(failed("/dev"))?;
@@ -138,10 +138,10 @@ pub(super) fn make_dev(nodes: &Nodes, rootless: bool) -> Result<(), SetupError> 
     rustix::fs::mkdir("/dev/shm", Mode::from_raw_mode(0o1777)).map_err(failed("/dev/shm"))?;
     rustix::fs::mkdir("/dev/pts", Mode::from_raw_mode(0o755)).map_err(failed("/dev/pts"))?;
     // Group 5 is `tty` everywhere; in a user namespace with a single id it does not exist.
-    let options = if rootless {
-        c"newinstance,ptmxmode=0666,mode=0620"
-    } else {
+    let options = if has_other_ids {
         c"newinstance,ptmxmode=0666,mode=0620,gid=5"
+    } else {
+        c"newinstance,ptmxmode=0666,mode=0620"
     };
     mount(
         "devpts",

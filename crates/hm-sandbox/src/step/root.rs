@@ -49,7 +49,7 @@ pub(super) fn enter(context: &Context, plan: &StepPlan) -> Result<(), SetupError
         // Without root on the host the kernel itself refuses to be changed.
         devices::protect_proc()?;
     }
-    devices::make_dev(&nodes, context.rootless)?;
+    devices::make_dev(&nodes, context.has_other_ids())?;
     devices::mount_sys(sysfs)?;
     devices::mask()?;
     unmount(".", UnmountFlags::DETACH).map_err(at(Stage::Pivot, ""))?;

@@ -27,6 +27,7 @@ async fn host_launcher(bench: &Bench, hidden: Vec<PathBuf>, expose: Vec<PathBuf>
     Launcher::start(LauncherSettings {
         host_view,
         classic_mount: false,
+        subordinate_ids: false,
     })
     .await
     .unwrap()
@@ -131,6 +132,7 @@ async fn missing() {
     let error = Launcher::start(LauncherSettings {
         host_view,
         classic_mount: false,
+        subordinate_ids: false,
     })
     .await
     .unwrap_err();

@@ -4,17 +4,18 @@
 
 use std::fs;
 use std::future::Future;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use hm_sandbox::{ApplyOp, ApplyRequest, HostView, Launcher, LauncherSettings, Network, Owner, SandboxError};
+use hm_sandbox::{ApplyOp, ApplyRequest, HostView, IdMap, Launcher, LauncherSettings, Network, Owner, SandboxError};
 use libtest_mimic::Trial;
 
 use crate::host::host_machine;
 use crate::support::{Bench, launcher, root_test, run, run_with, test};
 
 const NOBODY: u32 = 65534;
+const FIRST_SUBORDINATE: u32 = 3_000_000;
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
@@ -25,7 +26,91 @@ pub(crate) fn tests() -> Vec<Trial> {
         user_test("user::only_user_zero_exists", identity),
         user_test("user::apply", apply),
         user_test("user::host_root", host),
+        root_test("rootless::subordinate_ids_pass", with_subordinate_ids),
+        subordinate_test("subordinate::other_users_exist", other_users),
+        subordinate_test("subordinate::files_of_others_can_be_removed", removal),
     ]
+}
+
+/// Runs only in [`with_subordinate_ids`].
+fn subordinate_test<F: Future<Output = ()>>(name: &'static str, body: impl FnOnce() -> F + Send + 'static) -> Trial {
+    let table = fs::read_to_string("/etc/subuid").unwrap_or_default();
+    let has_ids = table.contains(&format!("{NOBODY}:{FIRST_SUBORDINATE}:"));
+    test(name, body).with_ignored_flag(rustix::process::geteuid().is_root() || !has_ids)
+}
+
+/// The files that give subordinate ids are bound over in a mount namespace, so the host's stay as they are.
+async fn with_subordinate_ids() {
+    let folder = tempfile::Builder::new().prefix("hms-").tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let program = folder.path().join("sandbox");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let table = folder.path().join("table");
+    fs::write(&table, format!("{NOBODY}:{FIRST_SUBORDINATE}:65536\n")).unwrap();
+    let script = "for file in /etc/subuid /etc/subgid; do mount --bind \"$1\" $file || exit 1; done
+                  exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$2\" subordinate::";
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .args([&table, &program])
+        .env_clear()
+        .env("TMPDIR", folder.path())
+        .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("2 passed; 0 failed; 0 ignored"),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+async fn subordinate_launcher() -> Launcher {
+    let settings = LauncherSettings {
+        subordinate_ids: true,
+        ..LauncherSettings::default()
+    };
+    let launcher = Launcher::start(settings).await.unwrap();
+    assert_eq!(launcher.confinement().ids, IdMap::Subordinate { count: 65536 });
+    launcher
+}
+
+async fn other_users() {
+    let (bench, launcher) = (Bench::new(), subordinate_launcher().await);
+    let machine = bench.machine();
+    let command =
+        "echo > /file; chown 42:43 /file; stat -c %u:%g /file; chmod 1777 /workspace; cat /proc/self/uid_map | wc -l";
+    assert_eq!(run(&launcher, &machine, command).await.out(), "42:43\n2\n");
+    let owner = fs::metadata(machine.upper.join("file")).unwrap();
+    assert_eq!(
+        (owner.uid(), owner.gid()),
+        (FIRST_SUBORDINATE + 41, FIRST_SUBORDINATE + 42)
+    );
+    let done = run_with(
+        &launcher,
+        &machine,
+        "id -u; id -G; echo > /workspace/x; echo > /dev/stdout",
+        |request| {
+            request.uid = 1000;
+            request.gid = 1001;
+            request.groups = vec![1002];
+        },
+    );
+    assert_eq!(done.await.out(), "1000\n1001 1002\n\n");
+    launcher.remove(&machine.upper).await.unwrap();
+}
+
+async fn removal() {
+    let (bench, launcher) = (Bench::new(), subordinate_launcher().await);
+    let machine = bench.machine();
+    let command = "mkdir -p /a/b; touch /a/b/c; chown -R 42 /a; chmod 0 /a";
+    run(&launcher, &machine, command).await.out();
+    assert!(fs::remove_dir_all(&machine.upper).is_err());
+    launcher.remove(&machine.upper).await.unwrap();
+    assert!(!machine.upper.exists());
+    // One that is not there is as good as removed.
+    launcher.remove(&machine.upper).await.unwrap();
 }
 
 fn user_test<F: Future<Output = ()>>(name: &'static str, body: impl FnOnce() -> F + Send + 'static) -> Trial {
@@ -155,6 +240,7 @@ async fn host() {
     let launcher = Launcher::start(LauncherSettings {
         host_view,
         classic_mount: false,
+        subordinate_ids: false,
     })
     .await
     .unwrap();

@@ -129,6 +129,7 @@ async fn classic() {
     let launcher = Launcher::start(LauncherSettings {
         host_view: None,
         classic_mount: true,
+        subordinate_ids: false,
     })
     .await
     .unwrap();

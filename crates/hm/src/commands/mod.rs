@@ -1,11 +1,13 @@
 //! One file a command.
 
+mod doctor;
 mod pipelines;
 mod render;
 mod run;
 mod schema;
 mod source;
 
+pub(crate) use doctor::doctor;
 pub(crate) use pipelines::pipelines;
 pub(crate) use render::render;
 pub(crate) use run::run;
