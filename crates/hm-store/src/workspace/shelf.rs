@@ -141,6 +141,7 @@ pub(crate) fn release_workspaces(store: &Store) -> Result<(), StoreError> {
     remove_tree(&own)?;
     let ask = "SELECT tree FROM workspaces AS old
         WHERE NOT EXISTS (SELECT 1 FROM snapshots WHERE snapshots.tree = old.tree)
+        AND NOT EXISTS (SELECT 1 FROM snapshots WHERE snapshots.base_tree = old.tree)
         AND EXISTS (SELECT 1 FROM workspaces AS new WHERE new.root = old.root AND new.last_used > old.last_used)";
     let unneeded = || {
         store.index().read(|index| {

@@ -93,6 +93,32 @@ fn a_step_on_a_snapshot_of_an_older_tree_sees_the_tree_of_today() {
     assert_eq!(run.stdout("d"), NEW, "every child of that snapshot");
 }
 
+/// The snapshot's own tree is neither the newest of the folder nor the one before it.
+#[test]
+fn a_snapshot_outlives_any_number_of_later_trees() {
+    let lab = Lab::new();
+    make_tree(&lab);
+    let ir = Ir::new()
+        .step("p", "mkdir made")
+        .forever()
+        .step("q", "rmdir made")
+        .forever()
+        .builds_in("p")
+        .step("c", LIST)
+        .builds_in("q");
+    assert_eq!(lab.run(&ir).passed().stdout("c"), OLD);
+    lab.write("between", "x");
+    for content in ["1", "2", "3"] {
+        lab.write("between", content);
+        lab.run(&ir).passed();
+    }
+    fs::remove_file(lab.tree().join("between")).unwrap();
+    change_tree(&lab);
+    let run = lab.run(&ir).passed();
+    assert_eq!(run.status("q"), "cached", "the parent is of the oldest tree");
+    assert_eq!(run.stdout("c"), NEW);
+}
+
 #[test]
 fn what_steps_made_stays_and_what_the_user_changed_wins() {
     let lab = Lab::new();

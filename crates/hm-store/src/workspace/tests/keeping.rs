@@ -66,22 +66,26 @@ fn the_newest_tree_of_a_folder_stays_and_older_ones_go_when_nobody_uses_them() {
 #[test]
 fn a_tree_that_a_snapshot_refers_to_stays() {
     let bench = Bench::new();
-    bench.write("f", "one");
-    let first = bench.capture();
-    bench.write("f", "two");
-    bench.capture();
+    let trees = ["base", "delta", "unneeded", "newest"].map(|content| {
+        bench.write("f", content);
+        bench.capture()
+    });
+    let [base, delta, unneeded, _] = &trees;
     bench
         .store
         .index()
         .write(|change| {
             change.execute(
-                "INSERT INTO snapshots (id, kind, image, tree, boot) VALUES ('x', 'step', 'i', ?1, 'b')",
-                [first.tree.to_hex()],
+                "INSERT INTO snapshots (id, kind, image, base_tree, tree, boot)
+                 VALUES ('root', 'step', 'i', ?1, NULL, 'b'), ('on-it', 'delta', 'i', NULL, ?2, 'b')",
+                [base.tree.to_hex(), delta.tree.to_hex()],
             )
         })
         .unwrap();
     bench.store.clone().close().unwrap();
-    assert!(first.layer.exists());
+    assert!(base.layer.exists(), "it lies below the snapshot");
+    assert!(delta.layer.exists(), "the snapshot holds the difference to it");
+    assert!(!unneeded.layer.exists());
 }
 
 #[test]
