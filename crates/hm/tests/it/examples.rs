@@ -1,5 +1,6 @@
 //! The examples, and this repository's own pipeline.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,6 +28,26 @@ fn the_hello_example_is_green_and_cached_the_second_time() {
     };
     run().passed();
     assert!(!run().passed().kinds("step_cache_hit").is_empty());
+}
+
+/// What the README tells a newcomer to write, word for word.
+#[test]
+fn the_first_pipeline_of_the_readme_runs() {
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let (_, after) = readme.split_once("```python\n").unwrap();
+    let (pipeline, _) = after.split_once("```").unwrap();
+    let lab = Lab::new();
+    lab.write(".hm/pipeline.py", pipeline);
+    lab.write("src/main", "x");
+    lab.write(
+        "Makefile",
+        "built:\n\tcp src/main built\ncheck:\n\ttest -e built\nlint:\n\ttest -e built\n",
+    );
+    let run = || Run::of(&lab.hm().args(["run", "--format", "json"]).output().unwrap()).passed();
+    let first = run();
+    assert_eq!((first.status("test"), first.status("lint")), ("passed", "passed"));
+    let again = run();
+    assert_eq!((again.status("build"), again.status("test")), ("cached", "passed"));
 }
 
 /// zlib, fetched as Debian ships it, configured, compiled and tested on a Debian root file system.
