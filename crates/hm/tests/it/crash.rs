@@ -87,9 +87,18 @@ fn assert_store_is_clean_after_next_start(lab: &Lab, marker: &str) {
     assert_eq!(entries(&store.join("live")), Vec::<String>::new(), "no lease is left");
 }
 
+/// In no process's mount namespace: a step's mounts are in none but its own.
 fn assert_no_mounts_below(folder: &Path) {
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    assert!(!table.contains(folder.to_str().unwrap()), "{table}");
+    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    for process in processes {
+        // Processes that end meanwhile have no mounts any more.
+        let table = fs::read_to_string(process.path().join("mountinfo")).unwrap_or_default();
+        let below: Vec<&str> = table
+            .lines()
+            .filter(|line| line.contains(folder.to_str().unwrap()))
+            .collect();
+        assert!(below.is_empty(), "{}: {below:#?}", process.path().display());
+    }
 }
 
 /// No control group is named after the engine.
