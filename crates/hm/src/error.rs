@@ -120,7 +120,12 @@ pub(crate) fn problems<'a>(
 ) -> CliError {
     let mut error = CliError::new(code, Exit::Rejected, message);
     for problem in problems {
-        error.causes.push(format!("{}: {}", problem.pointer, problem.message));
+        // An empty pointer is the whole document (RFC 6901 §5).
+        let place = match problem.pointer.as_str() {
+            "" => "the document",
+            pointer => pointer,
+        };
+        error.causes.push(format!("{place}: {}", problem.message));
         if !problem.hint.is_empty() && !error.fixes.contains(&problem.hint) {
             error.fixes.push(problem.hint.clone());
         }
