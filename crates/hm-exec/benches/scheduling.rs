@@ -169,6 +169,7 @@ fn request(pipeline: &Arc<Pipeline>, tree: &Path) -> RunRequest {
         options: RunOptions::new(parallelism(), "base"),
         branch: None,
         message: None,
+        stop_starting: tokio_util::sync::CancellationToken::new(),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Wires a store, a machine backend and the local execution backend, runs one build, and draws its events.
 
-use std::io::{BufWriter, Write, stdout};
+use std::io::{self, BufWriter, Write, stdout};
 use std::sync::Arc;
 
 use hm_exec::{
-    BuildError, BuildOutcome, EventStream, EventsError, ExecutionBackend, Feature, LocalBackend, LocalSettings,
-    Rejection, RunRequest, RunnerRegistry, StartError, VmRunner,
+    BackendHandle, BuildError, BuildOutcome, EventStream, EventsError, ExecutionBackend, Feature, LocalBackend,
+    LocalSettings, Rejection, RunRequest, RunnerRegistry, StartError, VmRunner,
 };
+use hm_plugin_protocol::CancelReason;
 use hm_render::{HumanRenderer, HumanSettings, JsonRenderer, Renderer};
 use hm_store::{Store, StoreSettings, SystemClock};
 use hm_vm::{HmVm, HmVmSettings, SandboxBackend, SandboxSettings, VmBackend};
@@ -35,7 +36,10 @@ pub(crate) fn execute(request: RunRequest, settings: &RunSettings, colored: bool
     runtime.shutdown_background();
     let closed = store.close().map_err(|error| store_error(&error, settings));
     let exit = end?;
-    closed?;
+    if exit != Exit::Interrupted {
+        closed?;
+    }
+    // What was not waited for may still have been writing; the next start sweeps it.
     Ok(exit)
 }
 
@@ -105,7 +109,10 @@ async fn run_build(
     format: Format,
     colored: bool,
 ) -> Result<Exit, CliError> {
-    let handle = backend.start(request).await.map_err(|error| start_error(&error))?;
+    let handle = match start(backend, request, signals).await? {
+        Start::Started(handle) => handle,
+        Start::Ended(exit) => return Ok(exit),
+    };
     for warning in handle.warnings() {
         output::note(&format!("warning: {warning}; {}", warning.fix));
     }
@@ -133,6 +140,52 @@ async fn run_build(
     }
 }
 
+/// What came of starting a build.
+enum Start {
+    Started(BackendHandle),
+    /// The user did not wait for it.
+    Ended(Exit),
+}
+
+/// Starts the build. A signal that comes before it runs ends all: there is nothing yet that has to be stopped in order.
+async fn start(backend: &LocalBackend, request: RunRequest, signals: &mut Signals) -> Result<Start, CliError> {
+    let stop = request.stop_starting.clone();
+    let starting = backend.start(request);
+    tokio::pin!(starting);
+    let mut cancelled = None;
+    loop {
+        tokio::select! {
+            started = &mut starting => return match (started, cancelled) {
+                (Err(StartError::Stopped), Some(reason)) => Err(cancelled_error(reason)),
+                (Err(error), _) => Err(start_error(&error)),
+                (Ok(handle), None) => Ok(Start::Started(handle)),
+                (Ok(handle), Some(reason)) => {
+                    handle.cancel(reason);
+                    Ok(Start::Started(handle))
+                }
+            },
+            asked = signals.next() => match asked {
+                Asked::Cancel(reason) => {
+                    cancelled = cancelled.max(Some(reason));
+                    stop.cancel();
+                }
+                Asked::Now => return Ok(Start::Ended(Exit::Interrupted)),
+            },
+        }
+    }
+}
+
+fn cancelled_error(reason: CancelReason) -> CliError {
+    let (exit, signal) = match reason {
+        CancelReason::Interrupt => (Exit::Interrupted, "SIGINT"),
+        CancelReason::Terminate | CancelReason::BuildTimeout | CancelReason::StepFailed => {
+            (Exit::Terminated, "SIGTERM or SIGHUP")
+        }
+    };
+    CliError::from_error("cancelled", exit, &StartError::Stopped)
+        .cause(format!("{signal} came while the working tree was captured"))
+}
+
 fn start_error(error: &StartError) -> CliError {
     match error {
         StartError::Rejected(rejection) => rejected(rejection),
@@ -141,8 +194,11 @@ fn start_error(error: &StartError) -> CliError {
         }
         StartError::Workspace(_) => CliError::from_error("workspace_unreadable", Exit::Usage, error)
             .fix("make the file readable, or name it in .gitignore"),
-        StartError::Journal(_) => CliError::from_error("store_unavailable", Exit::Unavailable, error)
-            .fix("check the space on the disk of the store: df -h"),
+        StartError::Stopped => cancelled_error(CancelReason::Terminate),
+        StartError::Journal(_) | StartError::Store(_) => {
+            CliError::from_error("store_unavailable", Exit::Unavailable, error)
+                .fix("check the space on the disk of the store: df -h")
+        }
     }
 }
 
@@ -170,19 +226,35 @@ fn verdict(outcome: Result<BuildOutcome, BuildError>, drawn: Option<Drawn>) -> R
         CliError::from_error("build_broken", Exit::Unavailable, &error)
             .fix("check the space on the disk of the store: df -h")
     })?;
-    match drawn {
-        Some(Ok(Ok(()))) | None => {}
-        Some(Ok(Err(error))) => return Err(drawing_error(&error)),
-        Some(Err(panic)) => return Err(drawing_error(&panic)),
-    }
     for leftover in &outcome.leftovers {
         output::note(&format!("warning: {leftover}"));
     }
-    Ok(Exit::Build(u8::try_from(outcome.exit_code).unwrap_or(u8::MAX)))
+    let exit = Exit::Build(u8::try_from(outcome.exit_code).unwrap_or(u8::MAX));
+    match drawn {
+        Some(Ok(Ok(()))) | None => Ok(exit),
+        Some(Ok(Err(DrawError::Events(error)))) => Err(drawing_error(&error)),
+        // That the build failed tells more than that not all of it could be shown.
+        Some(Ok(Err(DrawError::Output(error)))) => Err(output::unwritable(
+            &error,
+            if outcome.exit_code == 0 {
+                Exit::Unavailable
+            } else {
+                exit
+            },
+        )),
+        Some(Err(panic)) => Err(drawing_error(&panic)),
+    }
+}
+
+/// Why the drawing ended early.
+#[derive(Debug)]
+enum DrawError {
+    Events(EventsError),
+    Output(io::Error),
 }
 
 /// How the drawing ended, if it was not ended from outside.
-type Drawn = Result<Result<(), EventsError>, JoinError>;
+type Drawn = Result<Result<(), DrawError>, JoinError>;
 
 fn drawing_error(error: &(dyn std::error::Error + 'static)) -> CliError {
     CliError::from_error("events_unreadable", Exit::Unavailable, error)
@@ -191,8 +263,8 @@ fn drawing_error(error: &(dyn std::error::Error + 'static)) -> CliError {
 }
 
 /// Draws every event, at the speed of whoever reads standard output. A reader that goes away ends the drawing, not the
-/// build.
-fn draw(runtime: &Handle, mut events: EventStream, format: Format, color: bool) -> Result<(), EventsError> {
+/// build; any other refusal is told when the build has ended.
+fn draw(runtime: &Handle, mut events: EventStream, format: Format, color: bool) -> Result<(), DrawError> {
     let mut renderer: Box<dyn Renderer> = match format {
         Format::Human => Box::new(HumanRenderer::new(HumanSettings {
             color,
@@ -201,15 +273,19 @@ fn draw(runtime: &Handle, mut events: EventStream, format: Format, color: bool) 
         Format::Json => Box::new(JsonRenderer::new()),
     };
     let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
-    while let Some(batch) = runtime.block_on(events.next_batch(BATCH))? {
+    while let Some(batch) = runtime.block_on(events.next_batch(BATCH)).map_err(DrawError::Events)? {
         let drawn = batch
             .iter()
             .try_for_each(|event| renderer.render(event, &mut out))
             .and_then(|()| out.flush());
-        if drawn.is_err() {
+        if let Err(error) = drawn {
             // What is buffered has no reader either.
             drop(out.into_parts());
-            break;
+            return if error.kind() == io::ErrorKind::BrokenPipe {
+                Ok(())
+            } else {
+                Err(DrawError::Output(error))
+            };
         }
     }
     Ok(())

@@ -14,8 +14,10 @@ pub(crate) enum Exit {
     NotFound,
     /// The pipeline was rejected.
     Rejected,
-    /// A second SIGINT: ended without waiting for anything.
+    /// SIGINT before there was a build, or a second one: ended without waiting for it.
     Interrupted,
+    /// SIGTERM or SIGHUP came before there was a build.
+    Terminated,
     /// A build ended with this code.
     Build(u8),
 }
@@ -30,6 +32,7 @@ impl Exit {
             Self::NotFound => 5,
             Self::Rejected => 7,
             Self::Interrupted => 130,
+            Self::Terminated => 143,
             Self::Build(code) => code,
         }
     }

@@ -73,9 +73,8 @@ fn tell_usage(told: &clap::Error) -> ExitCode {
 /// An error goes to standard error as text, or to standard output as JSON where that is what was asked for.
 fn tell(error: &CliError, cli: &Cli, colored: bool) {
     let json = matches!(&cli.command, Command::Run(args) if args.format == Some(Format::Json));
-    if json {
-        drop(output::result(&error.to_json()));
-    } else {
+    // Where the result can't be told either, it is at least told to people.
+    if !json || output::result(&error.to_json()).is_err() {
         drop(stderr().lock().write_all(error.to_text(colored).as_bytes()));
     }
 }

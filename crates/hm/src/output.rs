@@ -9,12 +9,16 @@ use crate::exit::Exit;
 pub(crate) fn result(text: &str) -> Result<(), CliError> {
     let mut out = stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CliError::from_error("output_unwritable", Exit::Unavailable, &error)
-                .fix("check what standard output is connected to"))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritable(&error, Exit::Unavailable)),
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Standard output refused to take all of a result.
+pub(crate) fn unwritable(error: &io::Error, exit: Exit) -> CliError {
+    CliError::new("output_unwritable", exit, "standard output can't be written")
+        .cause(error.to_string())
+        .fix("check what standard output is connected to, and the space on its disk: df -h")
 }
 
 /// Writes a line for people. What can't be told is not worth failing for.

@@ -36,6 +36,12 @@ pub enum StartError {
     /// The working tree could not be captured.
     #[error("can't capture the working tree")]
     Workspace(#[source] Box<dyn Error + Send + Sync>),
+    /// The store could not take the copy of the working tree.
+    #[error("can't keep a copy of the working tree")]
+    Store(#[source] Box<dyn Error + Send + Sync>),
+    /// [`super::RunRequest::stop_starting`] was cancelled.
+    #[error("the build was stopped before it began")]
+    Stopped,
     /// The journal could not be made.
     #[error("can't start a journal for the build")]
     Journal(#[source] Box<dyn Error + Send + Sync>),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hm_pipeline_ir::{Pipeline, StepKey};
 use hm_plugin_protocol::RunId;
+use tokio_util::sync::CancellationToken;
 
 use crate::root_images::RootImages;
 
@@ -32,6 +33,9 @@ pub struct RunRequest {
     pub branch: Option<String>,
     /// Message that the build carries.
     pub message: Option<String>,
+    /// Ends the start of the build, which may take long where the working tree is large. It is not heard any more once the
+    /// build has started: its [`super::Control`] stops it then.
+    pub stop_starting: CancellationToken,
 }
 
 /// How a build is run.

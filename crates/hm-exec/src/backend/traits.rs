@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
+use hm_plugin_protocol::CancelReason;
 
 use super::capabilities::Capabilities;
 use super::control::Control;
@@ -53,6 +54,11 @@ impl BackendHandle {
     /// What there is to say about the build before it begins, such as files that were left out.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Stops the build, see [`Control::cancel`].
+    pub fn cancel(&self, reason: CancelReason) {
+        self.control.cancel(reason);
     }
 
     /// The events, and the control over the build.

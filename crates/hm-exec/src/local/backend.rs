@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hm_pipeline_ir::{Pipeline, StepIndex};
 use hm_plugin_protocol::BuildRef;
-use hm_store::{BuildMeta, CaptureRequest, Journal, Store, Workspace};
+use hm_store::{BuildMeta, CaptureError, CaptureRequest, Journal, Store, Workspace};
 
 use crate::backend::{
     BackendHandle, BuildOutcome, Capabilities, EventStream, ExecutionBackend, Feature, RunOption, RunRequest,
@@ -55,8 +55,10 @@ impl LocalBackend {
             include_hm: self.settings.include_hm,
             ..CaptureRequest::new(&request.source_root)
         };
-        match tokio::task::spawn_blocking(move || store.capture(&capture)).await {
-            Ok(captured) => captured.map_err(|error| StartError::Workspace(Box::new(error))),
+        let stop = request.stop_starting.clone();
+        let capturing = tokio::task::spawn_blocking(move || store.capture_until(&capture, &|| stop.is_cancelled()));
+        match capturing.await {
+            Ok(captured) => captured.map_err(capture_error),
             Err(died) => Err(StartError::Workspace(Box::new(died))),
         }
     }
@@ -188,6 +190,7 @@ fn build_context(request: RunRequest, workspace: Arc<Workspace>) -> BuildContext
         options,
         branch: _,
         message: _,
+        stop_starting: _,
     } = request;
     BuildContext {
         run_id,
@@ -198,6 +201,16 @@ fn build_context(request: RunRequest, workspace: Arc<Workspace>) -> BuildContext
         no_cache: options.no_cache,
         workspace: Some(workspace),
         grace: options.grace,
+    }
+}
+
+fn capture_error(error: CaptureError) -> StartError {
+    match error {
+        CaptureError::Stopped => StartError::Stopped,
+        CaptureError::Copy { .. } | CaptureError::Manifest { .. } | CaptureError::Index(_) => {
+            StartError::Store(Box::new(error))
+        }
+        CaptureError::File(_) | CaptureError::KeepsChanging { .. } => StartError::Workspace(Box::new(error)),
     }
 }
 

@@ -154,6 +154,7 @@ impl Bench {
             options: plan.options.clone(),
             branch: None,
             message: None,
+            stop_starting: tokio_util::sync::CancellationToken::new(),
         }
     }
 

@@ -84,7 +84,19 @@ impl Store {
     /// # Errors
     /// A file that can't be read, one that changes each time it is read, or a store that can't be written.
     pub fn capture(&self, request: &CaptureRequest) -> Result<Workspace, CaptureError> {
-        Capture::begin(self, request, &|_| {})?.run()
+        self.capture_until(request, &|| false)
+    }
+
+    /// Captures a folder as [`Store::capture`] does, and gives up soon after `stop` says so. Several threads ask it, often.
+    ///
+    /// # Errors
+    /// [`CaptureError::Stopped`], and those of [`Store::capture`].
+    pub fn capture_until(
+        &self,
+        request: &CaptureRequest,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Workspace, CaptureError> {
+        Capture::begin(self, request, &|_| {}, stop)?.run()
     }
 
     /// The manifest of a captured workspace.
@@ -101,15 +113,17 @@ pub(super) struct Capture<'a> {
     threads: usize,
     can_clone: AtomicBool,
     after_read: &'a (dyn Fn(&[u8]) + Sync),
+    stop: &'a (dyn Fn() -> bool + Sync),
     found: Found,
 }
 
 impl<'a> Capture<'a> {
-    /// Finds out what is there. `after_read` is called with each file's path when it has been read.
+    /// Finds out what is there. `after_read` is called with each file's path when it has been read, `stop` is asked before.
     pub(super) fn begin(
         store: &'a Store,
         request: &CaptureRequest,
         after_read: &'a (dyn Fn(&[u8]) + Sync),
+        stop: &'a (dyn Fn() -> bool + Sync),
     ) -> Result<Self, CaptureError> {
         let CaptureRequest {
             root,
@@ -134,6 +148,7 @@ impl<'a> Capture<'a> {
             left_out: &store_root,
             global_excludes: global_excludes.as_deref(),
             threads,
+            stop,
         })?;
         Ok(Self {
             store,
@@ -142,6 +157,7 @@ impl<'a> Capture<'a> {
             threads,
             can_clone: AtomicBool::new(true),
             after_read,
+            stop,
             found,
         })
     }
@@ -252,6 +268,7 @@ impl<'a> Capture<'a> {
             earlier,
             can_clone: &self.can_clone,
             after_read: self.after_read,
+            stop: self.stop,
         }
     }
 

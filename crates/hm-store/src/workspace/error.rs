@@ -32,6 +32,9 @@ pub enum CaptureError {
         /// How often it was read.
         attempts: usize,
     },
+    /// The caller asked for an end of it.
+    #[error("the capture was stopped")]
+    Stopped,
     /// The manifest of a captured workspace is damaged.
     #[error("{} can't be read", path.display())]
     Manifest {

@@ -36,6 +36,8 @@ pub(super) struct Reader<'a> {
     pub(super) can_clone: &'a AtomicBool,
     /// Called with each file's path when its bytes are read and before it is checked whether it changed.
     pub(super) after_read: &'a (dyn Fn(&[u8]) + Sync),
+    /// Asked before each file and each part of a large one.
+    pub(super) stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// Files of a tree that this store made earlier and that nothing changes.
@@ -92,6 +94,9 @@ impl Reader<'_> {
     /// The entry, or `None` when it went away. A file that turned into a link, or the other way round, is read as what
     /// it is by then.
     fn read(&self, found: &FoundOther, buffer: &mut [u8]) -> Result<Option<Entry>, CaptureError> {
+        if (self.stop)() {
+            return Err(CaptureError::Stopped);
+        }
         let mut is_link = found.is_link;
         for _ in 0..ATTEMPTS {
             let attempt = if is_link {
@@ -223,11 +228,17 @@ impl Reader<'_> {
         {
             match rustix::fs::ioctl_ficlone(copy, source) {
                 // The clone stands still, so what is hashed is what is kept.
-                Ok(()) => return hash(copy, size_of(stat), None, buffer).map_err(|error| failed(error.errno())),
+                Ok(()) => {
+                    return hash(copy, size_of(stat), None, buffer, self.stop).map_err(|error| match error {
+                        CopyError::Stopped => CaptureError::Stopped,
+                        CopyError::Read(error) | CopyError::Write(error) => failed(error),
+                    });
+                }
                 Err(_) => self.can_clone.store(false, Ordering::Relaxed),
             }
         }
-        hash(source, size_of(stat), copy, buffer).map_err(|error| match error {
+        hash(source, size_of(stat), copy, buffer, self.stop).map_err(|error| match error {
+            CopyError::Stopped => CaptureError::Stopped,
             CopyError::Read(error) => failed(error),
             CopyError::Write(error) => CaptureError::copy("write", path, error),
         })
@@ -247,25 +258,27 @@ struct Content {
 }
 
 enum CopyError {
+    Stopped,
     Read(Errno),
     Write(Errno),
 }
 
-impl CopyError {
-    fn errno(self) -> Errno {
-        match self {
-            Self::Read(error) | Self::Write(error) => error,
-        }
-    }
-}
-
 /// Hashes `expected` bytes of `source` from its start (fewer if it is shorter by then), writing them to `copy`; long runs
 /// of zeros become holes.
-fn hash(source: &OwnedFd, expected: u64, copy: Option<&OwnedFd>, buffer: &mut [u8]) -> Result<Content, CopyError> {
+fn hash(
+    source: &OwnedFd,
+    expected: u64,
+    copy: Option<&OwnedFd>,
+    buffer: &mut [u8],
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Content, CopyError> {
     let mut hasher = blake3::Hasher::new();
     let mut length = 0_u64;
     let mut written_to = 0_u64;
     while length < expected {
+        if stop() {
+            return Err(CopyError::Stopped);
+        }
         let got = read_at(source, length, buffer).map_err(CopyError::Read)?;
         if got == 0 {
             break;

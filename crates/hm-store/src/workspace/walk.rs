@@ -16,7 +16,6 @@ use crate::nanoseconds::mtime_ns;
 use crate::work_queue::WorkQueue;
 
 /// What to walk.
-#[derive(Debug)]
 pub(super) struct WalkRequest<'a> {
     /// The root, absolute.
     pub(super) root: &'a Path,
@@ -32,6 +31,8 @@ pub(super) struct WalkRequest<'a> {
     pub(super) global_excludes: Option<&'a Path>,
     /// How many threads.
     pub(super) threads: usize,
+    /// Asked before each folder.
+    pub(super) stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// What was found, in no order.
@@ -92,6 +93,9 @@ fn read_folder(
     found: &mut Found,
     queue: &WorkQueue<Job>,
 ) -> Result<(), CaptureError> {
+    if (request.stop)() {
+        return Err(CaptureError::Stopped);
+    }
     let absolute = if job.path.is_empty() {
         request.root.to_owned()
     } else {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use hm_exec::{RootImages, RunOptions, RunRequest};
 use hm_pipeline_ir::{Pipeline, StepKey};
 use hm_plugin_protocol::RunId;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::build;
@@ -54,6 +55,7 @@ pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Resu
         },
         branch: args.branch.clone(),
         message: args.message.clone(),
+        stop_starting: CancellationToken::new(),
     };
     build::execute(request, &settings, process.colors_stdout(color))
 }

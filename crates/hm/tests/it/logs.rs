@@ -150,6 +150,26 @@ fn a_reader_that_goes_away_does_not_change_the_build() {
 }
 
 #[test]
+fn a_reader_that_can_take_no_more_is_told_of() {
+    let lab = Lab::new();
+    for (cmd, code) in [("seq 1 10", 4), ("seq 1 10; exit 3", 1)] {
+        for format in ["json", "human"] {
+            let full = fs::File::options().write(true).open("/dev/full").unwrap();
+            // This writes the document.
+            drop(lab.run_command(&Ir::new().step("s", cmd)));
+            let mut command = lab.hm();
+            command
+                .args(["run", "--format", format, "--ir"])
+                .arg(lab.path("pipeline.json"));
+            let output = command.stdout(full).output().unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(code), "{stderr}");
+            assert!(stderr.contains("error[output_unwritable]"), "{stderr}");
+        }
+    }
+}
+
+#[test]
 fn the_log_of_a_cached_step_is_replayed() {
     let lab = Lab::new();
     let ir = Ir::new().step("s", "echo out; echo err >&2; printf tail").forever();

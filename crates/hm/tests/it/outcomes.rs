@@ -1,5 +1,7 @@
 //! How builds and steps end, and the exit code of the process.
 
+use std::fs;
+
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -91,6 +93,29 @@ fn interrupt_cancels_with_130_and_terminate_with_143() {
         assert_eq!(run.status("running"), "canceled");
         assert_eq!(run.status("next"), "skipped");
         assert_eq!(run.events.last().unwrap()["status"], "canceled");
+    }
+}
+
+/// A file without blocks that takes long to read.
+fn make_slow_to_capture(lab: &Lab) {
+    lab.write("large", "");
+    let file = fs::File::options().write(true).open(lab.tree().join("large")).unwrap();
+    file.set_len(1 << 40).unwrap();
+}
+
+#[test]
+fn a_signal_while_the_tree_is_captured_ends_the_run_at_once() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let lab = Lab::new();
+        make_slow_to_capture(&lab);
+        let live = lab.start(&Ir::new().step("s", "true"), &[]);
+        live.wait_until_signals_are_caught();
+        live.signal(signal);
+        let run = live.finish();
+        assert_eq!(run.code, Some(code), "{run:#?}");
+        assert_eq!(run.events.len(), 1, "{run:#?}");
+        assert_eq!(run.events[0]["code"], "cancelled");
+        assert_eq!(fs::read_dir(lab.store().join("live")).unwrap().count(), 0);
     }
 }
 

@@ -311,6 +311,20 @@ impl LiveRun {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Waits until SIGINT, SIGTERM and SIGHUP no longer end the process by themselves (proc(5), `SigCgt`).
+    pub(crate) fn wait_until_signals_are_caught(&self) {
+        let status = format!("/proc/{}/status", self.child.id());
+        let is_caught = |mask: &str| u64::from_str_radix(mask.trim(), 16).unwrap() & 0x4003 == 0x4003;
+        while !fs::read_to_string(&status)
+            .unwrap()
+            .lines()
+            .find_map(|line| line.strip_prefix("SigCgt:"))
+            .is_some_and(is_caught)
+        {
+            std::thread::yield_now();
+        }
+    }
+
     /// Reads the rest and waits for the end.
     pub(crate) fn finish(mut self) -> Run {
         let mut stdout = String::new();

@@ -20,7 +20,7 @@ fn a_file_that_changes_while_it_is_read_is_read_again() {
             fs::write(&path, format!("longer {}", reads.load(Ordering::Relaxed))).unwrap();
         }
     };
-    let workspace = Capture::begin(&bench.store, &bench.request(), &edit)
+    let workspace = Capture::begin(&bench.store, &bench.request(), &edit, &|| false)
         .unwrap()
         .run()
         .unwrap();
@@ -43,7 +43,7 @@ fn a_file_that_never_stands_still_is_named() {
         let more = fs::read_to_string(&path).unwrap() + "x";
         fs::write(&path, more).unwrap();
     };
-    let error = Capture::begin(&bench.store, &bench.request(), &edit)
+    let error = Capture::begin(&bench.store, &bench.request(), &edit, &|| false)
         .unwrap()
         .run()
         .unwrap_err();
@@ -61,7 +61,7 @@ fn files_that_go_away_meanwhile_are_left_out() {
     bench.write("stays", "x");
     bench.write("goes", "x");
     bench.write("turns", "x");
-    let capture = Capture::begin(&bench.store, &bench.request(), &|_| {}).unwrap();
+    let capture = Capture::begin(&bench.store, &bench.request(), &|_| {}, &|| false).unwrap();
     fs::remove_file(bench.root().join("goes")).unwrap();
     fs::remove_file(bench.root().join("turns")).unwrap();
     symlink("stays", bench.root().join("turns")).unwrap();
@@ -89,7 +89,7 @@ fn an_edit_between_the_two_passes_is_in_the_copy() {
             fs::write(&path, "three").unwrap();
         }
     };
-    let workspace = Capture::begin(&bench.store, &bench.request(), &edit)
+    let workspace = Capture::begin(&bench.store, &bench.request(), &edit, &|| false)
         .unwrap()
         .run()
         .unwrap();
@@ -99,4 +99,37 @@ fn an_edit_between_the_two_passes_is_in_the_copy() {
         hash: FileHash(*blake3::hash(b"three").as_bytes()),
     };
     assert_eq!(workspace.manifest.get(b"g").unwrap().kind, kind);
+}
+
+#[test]
+fn a_capture_that_is_stopped_leaves_nothing() {
+    let bench = Bench::new();
+    for n in 0..100 {
+        bench.write(&format!("d{n}/f"), "x");
+    }
+    // Folders and files are asked for: the first stop is while walking, the second while copying.
+    for patience in [50, 150] {
+        let asked = AtomicUsize::new(0);
+        let stop = || asked.fetch_add(1, Ordering::Relaxed) >= patience;
+        let error = bench.store.capture_until(&bench.request(), &stop).unwrap_err();
+        assert!(matches!(error, CaptureError::Stopped), "{error}");
+        assert!(asked.load(Ordering::Relaxed) < patience + 20, "all threads end at once");
+    }
+    let left = fs::read_dir(bench.store.temporary().parent().unwrap()).unwrap().count();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn a_large_file_does_not_hold_up_the_end() {
+    let bench = Bench::new();
+    bench.write("large", "");
+    fs::File::options()
+        .write(true)
+        .open(bench.root().join("large"))
+        .and_then(|file| file.set_len(1 << 40))
+        .unwrap();
+    let asked = AtomicUsize::new(0);
+    let stop = || asked.fetch_add(1, Ordering::Relaxed) >= 10;
+    let error = bench.store.capture_until(&bench.request(), &stop).unwrap_err();
+    assert!(matches!(error, CaptureError::Stopped), "{error}");
 }
