@@ -1,6 +1,8 @@
 //! Dependencies between the crates point strictly downward.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -55,6 +57,22 @@ fn dependencies_point_downward() {
             let on = dependency["name"].as_str().unwrap();
             let inside = dependency["path"].is_string() && dependency["kind"].is_null();
             assert!(!inside || allowed[name].contains(&on), "{name} must not depend on {on}");
+        }
+    }
+}
+
+#[test]
+fn the_book_lists_every_page() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let summary = fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
+    for folder in ["design", "reference"] {
+        for entry in fs::read_dir(docs.join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let link = format!("]({folder}/{name})");
+            assert!(
+                !name.ends_with(".md") || summary.contains(&link),
+                "docs/SUMMARY.md lacks {folder}/{name}"
+            );
         }
     }
 }

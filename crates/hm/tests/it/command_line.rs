@@ -106,6 +106,23 @@ fn an_image_on_the_command_line_replaces_that_of_every_root() {
 }
 
 #[test]
+fn a_typescript_pipeline_runs_without_a_runtime() {
+    let lab = Lab::new();
+    lab.write(
+        ".hm/ci.ts",
+        "import { sh, type PipelineDefinition } from '@harmont/hm';
+import { pipeline } from '@harmont/hm';
+const said: string = 'typed';
+export default { slug: 'ci', pipeline: pipeline([sh(`echo ${said}`, { label: 'say', image: 'host' })]) } satisfies PipelineDefinition;
+",
+    );
+    let mut command = lab.hm();
+    // Nothing to run TypeScript with can be found.
+    command.args(["run", "--format", "json"]).env("PATH", "/nowhere");
+    assert_eq!(Run::of(&command.output().unwrap()).passed().stdout("say"), ["typed"]);
+}
+
+#[test]
 fn schemas_are_json() {
     let lab = Lab::new();
     for document in ["ir", "events"] {
