@@ -65,7 +65,7 @@ impl Shared {
             Launcher::start(LauncherSettings {
                 host_view: Some(view),
                 classic_mount: false,
-        subordinate_ids: false,
+                subordinate_ids: false,
             })
             .await
         };
