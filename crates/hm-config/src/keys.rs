@@ -9,13 +9,16 @@ use crate::settings::{OutputFormat, SandboxNetwork, Settings, WorkspaceSettings}
 use crate::value::{Complaint, list, number, path, text, word};
 
 /// Every key, with dots between its parts.
-pub const KEYS: [&str; 9] = [
+pub const KEYS: [&str; 12] = [
     "backend",
     "default_image",
     "grace_seconds",
     "parallelism",
     "preferences.format",
+    "sandbox.ca_files",
     "sandbox.expose",
+    "sandbox.insecure_registries",
+    "sandbox.mirrors",
     "sandbox.network",
     "store.dir",
     "workspace.include",
@@ -48,6 +51,9 @@ pub(crate) fn set(settings: &mut Settings, key: &str, value: &Value, home: Optio
         "grace_seconds" => settings.grace = Duration::from_secs(number(value, 0, MAX_GRACE_SECONDS)?.into()),
         "parallelism" => settings.parallelism = NonZeroU32::new(number(value, 1, MAX_PARALLELISM)?),
         "preferences.format" => settings.format = word(value, &FORMATS)?,
+        "sandbox.ca_files" => settings.sandbox.ca_files = list(value, |item| path(item, home))?,
+        "sandbox.insecure_registries" => settings.sandbox.insecure_registries = list(value, text)?,
+        "sandbox.mirrors" => settings.sandbox.mirrors = list(value, mirror)?,
         "sandbox.expose" => settings.sandbox.expose = list(value, |item| path(item, home))?,
         "sandbox.network" => settings.sandbox.network = word(value, &NETWORKS)?,
         "store.dir" => settings.store_dir = Some(path(value, home)?),
@@ -61,6 +67,19 @@ pub(crate) fn set(settings: &mut Settings, key: &str, value: &Value, home: Optio
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// `REGISTRY=MIRROR`.
+fn mirror(value: &Value) -> Result<(String, String), Complaint> {
+    let text = text(value)?;
+    let parts = text
+        .split_once('=')
+        .filter(|(registry, mirror)| !registry.is_empty() && !mirror.is_empty());
+    let Some((registry, mirror)) = parts else {
+        let hint = "write a registry and where to look first: docker.io=mirror.example".to_owned();
+        return Err((format!("can't be {text:?}"), hint));
+    };
+    Ok((registry.to_owned(), mirror.to_owned()))
 }
 
 /// What to say about a key that does not exist.

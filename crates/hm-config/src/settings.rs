@@ -41,6 +41,12 @@ pub struct SandboxSettings {
     pub network: SandboxNetwork,
     /// Folders of this machine that steps on the `host` image see, read-only, at the same place.
     pub expose: Vec<PathBuf>,
+    /// Registries, and where their images are looked for first.
+    pub mirrors: Vec<(String, String)>,
+    /// Registries that are spoken to without TLS.
+    pub insecure_registries: Vec<String>,
+    /// Files with certificates of authorities that registries may have, besides the machine's own.
+    pub ca_files: Vec<PathBuf>,
 }
 
 /// Which network steps see.
@@ -75,6 +81,9 @@ impl Default for Settings {
             sandbox: SandboxSettings {
                 network: SandboxNetwork::Host,
                 expose: Vec::new(),
+                mirrors: Vec::new(),
+                insecure_registries: Vec::new(),
+                ca_files: Vec::new(),
             },
             workspace: WorkspaceSettings {
                 include_git: false,

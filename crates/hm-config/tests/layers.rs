@@ -23,6 +23,9 @@ store = { dir = "/var/hm" }
 [sandbox]
 network = "none"
 expose = ["~/.cargo", "/opt/tools"]
+mirrors = ["docker.io=http://m.example:5000/hub", "docker.io=n.example"]
+insecure_registries = ["localhost:5000"]
+ca_files = ["~/ca.pem"]
 
 [workspace]
 include = [".git", ".hm"]
@@ -101,6 +104,12 @@ fn every_key() -> Settings {
         sandbox: SandboxSettings {
             network: SandboxNetwork::None,
             expose: vec![PathBuf::from("/home/u/.cargo"), PathBuf::from("/opt/tools")],
+            mirrors: vec![
+                ("docker.io".to_owned(), "http://m.example:5000/hub".to_owned()),
+                ("docker.io".to_owned(), "n.example".to_owned()),
+            ],
+            insecure_registries: vec!["localhost:5000".to_owned()],
+            ca_files: vec![PathBuf::from("/home/u/ca.pem")],
         },
         workspace: WorkspaceSettings {
             include_git: true,
@@ -131,6 +140,12 @@ fn variables_set_every_key() {
         ("HM_STORE__DIR", "/var/hm"),
         ("HM_SANDBOX__NETWORK", "none"),
         ("HM_SANDBOX__EXPOSE", "~/.cargo, /opt/tools"),
+        (
+            "HM_SANDBOX__MIRRORS",
+            "docker.io=http://m.example:5000/hub,docker.io=n.example",
+        ),
+        ("HM_SANDBOX__INSECURE_REGISTRIES", "localhost:5000"),
+        ("HM_SANDBOX__CA_FILES", "~/ca.pem"),
         ("HM_WORKSPACE__INCLUDE", ".git,.hm"),
     ]);
     assert_eq!(settings(&layers), every_key());
@@ -319,4 +334,15 @@ proptest! {
         layers.variables = KEYS.iter().map(|key| (format!("HM_{}", key.to_uppercase().replace('.', "__")), value.clone())).collect();
         drop(layers.resolve());
     }
+}
+
+#[test]
+fn a_mirror_belongs_to_a_registry() {
+    let told = problems(&user("sandbox.mirrors = [\"mirror.example\"]"));
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].contains("mirror.example") && told[0].contains("docker.io="),
+        "{}",
+        told[0]
+    );
 }

@@ -9,32 +9,33 @@ use hm_exec::{
 };
 use hm_plugin_protocol::CancelReason;
 use hm_render::{HumanRenderer, HumanSettings, JsonRenderer, Renderer};
-use hm_store::{Store, StoreSettings, SystemClock};
+use hm_store::{Images, Store, SystemClock};
 use hm_vm::{HmVm, HmVmSettings, SandboxBackend, SandboxSettings, VmBackend};
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::cli::Format;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::images::PullNotes;
 use crate::output;
 use crate::settings::RunSettings;
 use crate::signals::{Asked, Signals};
+use crate::wiring;
 
 /// Events that are drawn before the drawing looks whether there are more.
 const BATCH: usize = 1024;
 
 /// Runs the build to its end. When this returns in order, nothing of it is left running.
 pub(crate) fn execute(request: RunRequest, settings: &RunSettings, colored: bool) -> Result<Exit, CliError> {
-    let runtime = Builder::new_multi_thread().enable_all().build().map_err(|error| {
-        CliError::from_error("runtime", Exit::Unavailable, &error)
-            .fix("raise the limit of processes: ulimit -u unlimited")
-    })?;
-    let store = open_store(settings)?;
+    let runtime = wiring::runtime()?;
+    let store = wiring::open_store(&settings.store)?;
     let end = runtime.block_on(run_on(&store, request, settings, colored));
     // A drawing that is stuck on its reader must not keep a process alive that was told to end.
     runtime.shutdown_background();
-    let closed = store.close().map_err(|error| store_error(&error, settings));
+    let closed = store
+        .close()
+        .map_err(|error| wiring::store_error(&error, &settings.store));
     let exit = end?;
     if exit != Exit::Interrupted {
         closed?;
@@ -43,29 +44,18 @@ pub(crate) fn execute(request: RunRequest, settings: &RunSettings, colored: bool
     Ok(exit)
 }
 
-fn open_store(settings: &RunSettings) -> Result<Store, CliError> {
-    let request = StoreSettings {
-        root: settings.store.clone(),
-        clock: Arc::new(SystemClock),
-    };
-    Store::open(request).map_err(|error| store_error(&error, settings))
-}
-
-fn store_error(error: &(dyn std::error::Error + 'static), settings: &RunSettings) -> CliError {
-    CliError::from_error("store_unavailable", Exit::Unavailable, error)
-        .cause(format!("the store is {}", settings.store.display()))
-        .fix("HM_STORE__DIR=/some/other/folder hm run")
-}
-
 async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, colored: bool) -> Result<Exit, CliError> {
     // Signals first: one that comes while the tree is captured must stop the build, too.
     let mut signals = Signals::install().map_err(|error| {
         CliError::from_error("signals", Exit::Unavailable, &error).fix("raise the limit of open files: ulimit -n 4096")
     })?;
-    let machines: Arc<dyn VmBackend> = Arc::new(SandboxBackend::new(SandboxSettings {
+    let sandbox = SandboxSettings {
         store: store.clone(),
         expose: settings.expose.clone(),
-    }));
+    };
+    let images = Images::new(store.clone(), settings.images.clone());
+    let told = Arc::new(PullNotes::default());
+    let machines: Arc<dyn VmBackend> = Arc::new(SandboxBackend::with_images(sandbox, images, told));
     let mut upkeep = JoinSet::new();
     let kept = store.clone();
     upkeep.spawn_blocking(move || {

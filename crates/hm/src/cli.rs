@@ -37,6 +37,9 @@ pub(crate) enum ColorChoice {
 pub(crate) enum Command {
     /// Run a pipeline on the working tree as it stands
     Run(Box<RunArgs>),
+    /// Pull, list, remove and pin the images that steps boot from
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Print the pipelines of this repository as JSON
     Pipelines(SourceArgs),
     /// Print the IR of one pipeline
@@ -126,6 +129,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "REF")]
     pub(crate) image: Option<String>,
 
+    /// Touch no network for images: use those that the store holds
+    #[arg(long)]
+    pub(crate) offline: bool,
+
     /// Steps that run at once; the number of cores where not set
     #[arg(long, value_name = "N")]
     pub(crate) parallelism: Option<std::num::NonZeroUsize>,
@@ -158,4 +165,40 @@ pub(crate) enum Format {
     Human,
     /// One event a line
     Json,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum ImageCommand {
+    /// Pull images into the store
+    Pull(ImageNames),
+    /// List the images that were pulled
+    Ls(ImageListArgs),
+    /// Remove pulled images that no cached step stands on
+    Rm(ImageNames),
+    /// Write the digests of images to .hm/images.lock, so that builds get the same until it is written anew
+    Lock(ImageLockArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImageNames {
+    /// References, such as ubuntu:24.04
+    #[arg(required = true, value_name = "REF")]
+    pub(crate) images: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImageListArgs {
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImageLockArgs {
+    /// References to pin anew; all that the pipelines name where none is given
+    #[arg(value_name = "REF")]
+    pub(crate) images: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
 }

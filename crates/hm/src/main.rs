@@ -6,10 +6,12 @@ mod commands;
 mod duration;
 mod error;
 mod exit;
+mod images;
 mod output;
 mod process;
 mod settings;
 mod signals;
+mod wiring;
 
 use std::io::{Write, stderr};
 use std::process::ExitCode;
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
 fn dispatch(cli: &Cli, process: &Process) -> Result<Exit, CliError> {
     match &cli.command {
         Command::Run(args) => commands::run(args, process, cli.color),
+        Command::Image(command) => commands::image(command, process),
         Command::Pipelines(args) => commands::pipelines(args, process),
         Command::Render(args) => commands::render(args, process),
         Command::Schema(args) => commands::schema(args),

@@ -9,11 +9,13 @@ use hm_config::{
     ConfigError, ConfigFile, FlagValue, Layers, OutputFormat, SandboxNetwork, SandboxSettings, Settings,
     WorkspaceSettings, project_config_paths, user_config_path,
 };
+use hm_store::ImageSettings;
 use hm_vm::Network;
 
 use crate::cli::{Format, RunArgs};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::images;
 use crate::output;
 use crate::process::Process;
 
@@ -108,6 +110,7 @@ pub(crate) struct RunSettings {
     pub(crate) network: Network,
     pub(crate) expose: Vec<PathBuf>,
     pub(crate) workspace: WorkspaceSettings,
+    pub(crate) images: ImageSettings,
 }
 
 /// The backends of this version.
@@ -126,7 +129,8 @@ impl RunSettings {
             sandbox,
             workspace,
         } = places.resolve(flags(args), process)?;
-        let SandboxSettings { network, expose } = sandbox;
+        let images = images::settings(&sandbox, process, args.offline)?;
+        let SandboxSettings { network, expose, .. } = sandbox;
         if !BACKENDS.contains(&backend.as_str()) {
             return Err(CliError::new(
                 "backend_unknown",
@@ -136,13 +140,7 @@ impl RunSettings {
             .cause(format!("this version has: {}", BACKENDS.join(", ")))
             .fix("hm run --backend sandbox"));
         }
-        let store = match store_dir {
-            Some(dir) => process.cwd.join(dir),
-            None => process
-                .xdg("XDG_DATA_HOME", ".local/share")
-                .ok_or_else(|| CliError::no_home("XDG_DATA_HOME"))?
-                .join("hm"),
-        };
+        let store = store_folder(store_dir, process)?;
         Ok(Self {
             default_image,
             parallelism: parallelism
@@ -161,8 +159,37 @@ impl RunSettings {
             },
             expose: existing(expose),
             workspace,
+            images,
         })
     }
+}
+
+/// What `hm image` works with.
+#[derive(Debug)]
+pub(crate) struct ImageCommandSettings {
+    pub(crate) default_image: String,
+    pub(crate) store: PathBuf,
+    pub(crate) images: ImageSettings,
+}
+
+impl ImageCommandSettings {
+    /// The configuration.
+    pub(crate) fn resolve(places: &Places, process: &Process) -> Result<Self, CliError> {
+        let settings = places.resolve(Vec::new(), process)?;
+        Ok(Self {
+            default_image: settings.default_image,
+            store: store_folder(settings.store_dir, process)?,
+            images: images::settings(&settings.sandbox, process, false)?,
+        })
+    }
+}
+
+fn store_folder(configured: Option<PathBuf>, process: &Process) -> Result<PathBuf, CliError> {
+    if let Some(dir) = configured {
+        return Ok(process.cwd.join(dir));
+    }
+    let data = process.xdg("XDG_DATA_HOME", ".local/share");
+    Ok(data.ok_or_else(|| CliError::no_home("XDG_DATA_HOME"))?.join("hm"))
 }
 
 /// A project's list may name what not every machine has.

@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod doctor;
+mod image;
 mod pipelines;
 mod render;
 mod run;
@@ -8,6 +9,7 @@ mod schema;
 mod source;
 
 pub(crate) use doctor::doctor;
+pub(crate) use image::image;
 pub(crate) use pipelines::pipelines;
 pub(crate) use render::render;
 pub(crate) use run::run;

@@ -19,6 +19,7 @@ use crate::commands::source;
 use crate::duration;
 use crate::error::{self, CliError};
 use crate::exit::Exit;
+use crate::images;
 use crate::output;
 use crate::process::Process;
 use crate::settings::{Places, RunSettings};
@@ -28,8 +29,9 @@ pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Resu
     let env = parse_env(&args.env)?;
     let timeout = args.timeout.as_deref().map(parse_timeout).transpose()?;
     let places = Places::find(args.source.dir.as_deref(), process)?;
-    let settings = RunSettings::resolve(args, &places, process)?;
+    let mut settings = RunSettings::resolve(args, &places, process)?;
     let input = Input::read(args, &places, process)?;
+    settings.images.lock = images::read_lock(&input.root)?;
     let pipeline = Pipeline::parse(&input.document).map_err(|problems| error::invalid_ir(&problems))?;
     for problem in pipeline.warnings() {
         output::note(&format!("warning: {}: {}", problem.pointer, problem.message));

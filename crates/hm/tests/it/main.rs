@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::string_slice,
     reason = "a test stops at the first thing that is not as it should be"
 )]
 
@@ -11,7 +12,14 @@ mod command_line;
 mod crash;
 mod environment;
 mod examples;
+mod images;
 mod logs;
+#[expect(dead_code, reason = "the tests of the store use more of it")]
+#[path = "../../../hm-store/tests/registry/made.rs"]
+mod made;
 mod outcomes;
+#[expect(dead_code, reason = "the tests of the store use more of it")]
+#[path = "../../../hm-store/tests/registry/real.rs"]
+mod real;
 mod support;
 mod tree;

@@ -1,0 +1,227 @@
+//! `hm image`: the images of registries that the store holds, and the lock that pins them.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use hm_pipeline_ir::Pipeline;
+use hm_store::image::{ImageLock, KeptBecause, PulledImage, RegistryRef};
+use hm_store::{ImageRef, Images, Store};
+use serde_json::json;
+
+use crate::cli::{Format, ImageCommand, ImageListArgs, ImageLockArgs, ImageNames};
+use crate::commands::source;
+use crate::error::{self, CliError};
+use crate::exit::Exit;
+use crate::images::{PullNotes, image_error, lock_error, lock_path, read_lock};
+use crate::output;
+use crate::process::Process;
+use crate::settings::{ImageCommandSettings, Places};
+use crate::wiring;
+
+const MIB: u64 = 1 << 20;
+
+/// One of the image commands.
+pub(crate) fn image(command: &ImageCommand, process: &Process) -> Result<Exit, CliError> {
+    match command {
+        ImageCommand::Pull(args) => pull(args, process),
+        ImageCommand::Ls(args) => list(args, process),
+        ImageCommand::Rm(args) => remove(args, process),
+        ImageCommand::Lock(args) => lock(args, process),
+    }
+}
+
+fn pull(args: &ImageNames, process: &Process) -> Result<Exit, CliError> {
+    let places = Places::find(None, process)?;
+    let mut settings = ImageCommandSettings::resolve(&places, process)?;
+    settings.images.lock = read_lock(&places.tree())?;
+    let references = args
+        .images
+        .iter()
+        .map(|text| parse(text))
+        .collect::<Result<Vec<_>, _>>()?;
+    let runtime = wiring::runtime()?;
+    with_store(&settings.store, |store| {
+        let images = Images::new(store.clone(), settings.images);
+        for reference in references {
+            let reference = reference.relative_to(&process.cwd);
+            let pulled = runtime.block_on(images.resolve(&reference, Arc::new(PullNotes::default())));
+            let pulled = pulled.map_err(|error| image_error(&error))?;
+            output::result(&format!("{reference} {}\n", pulled.digest))?;
+        }
+        // A pull is too dear to be lost with the power.
+        store
+            .make_durable()
+            .map_err(|error| wiring::store_error(&error, &settings.store))?;
+        Ok(Exit::Success)
+    })
+}
+
+fn list(args: &ImageListArgs, process: &Process) -> Result<Exit, CliError> {
+    let settings = ImageCommandSettings::resolve(&Places::find(None, process)?, process)?;
+    with_store(&settings.store, |store| {
+        let images = store.pulled_images().map_err(|error| image_error(&error))?;
+        output::result(&match args.format {
+            Format::Human => table(&images),
+            Format::Json => images.iter().map(as_json).collect(),
+        })?;
+        Ok(Exit::Success)
+    })
+}
+
+fn table(images: &[PulledImage]) -> String {
+    let mut text = String::new();
+    for PulledImage {
+        names,
+        platform,
+        digest,
+        bytes,
+        pulled,
+        ..
+    } in images
+    {
+        let shown = names
+            .iter()
+            .filter(|name| !name.contains('@'))
+            .chain(names.iter().take(1));
+        let name = shown.take(1).cloned().collect::<String>();
+        let day = pulled.strftime("%Y-%m-%d");
+        writeln!(
+            text,
+            "{name:<50} {platform:<12} {:>6} MiB  {day}  {digest}",
+            bytes.div_ceil(MIB)
+        )
+        .expect("a String takes everything");
+    }
+    text
+}
+
+fn as_json(image: &PulledImage) -> String {
+    let PulledImage {
+        names,
+        platform,
+        digest,
+        layers,
+        bytes,
+        pulled,
+    } = image;
+    let object = json!({
+        "names": names, "platform": platform, "digest": digest, "layers": layers, "bytes": bytes,
+        "pulled": pulled.to_string(),
+    });
+    format!("{object}\n")
+}
+
+fn remove(args: &ImageNames, process: &Process) -> Result<Exit, CliError> {
+    let settings = ImageCommandSettings::resolve(&Places::find(None, process)?, process)?;
+    let references = args
+        .images
+        .iter()
+        .map(|text| registry(text))
+        .collect::<Result<Vec<_>, _>>()?;
+    with_store(&settings.store, |store| {
+        let mut exit = Exit::Success;
+        for reference in references {
+            for removed in store.remove_image(&reference).map_err(|error| image_error(&error))? {
+                let digest = removed.digest;
+                match removed.kept {
+                    None => output::result(&format!("{reference} {digest}\n"))?,
+                    Some(KeptBecause::Names(names)) => {
+                        output::note(&format!("note: {digest} stays as {}", names.join(", ")));
+                    }
+                    Some(KeptBecause::CachedSteps(steps)) => {
+                        output::note(&format!(
+                            "{reference} stays: the results of {steps} cached steps stand on it"
+                        ));
+                        exit = Exit::Unavailable;
+                    }
+                    Some(KeptBecause::OtherProcesses) => {
+                        output::note(&format!(
+                            "{reference} stays: another hm is at work with this store; try again after it"
+                        ));
+                        exit = Exit::Unavailable;
+                    }
+                }
+            }
+        }
+        Ok(exit)
+    })
+}
+
+fn lock(args: &ImageLockArgs, process: &Process) -> Result<Exit, CliError> {
+    let places = Places::find(args.source.dir.as_deref(), process)?;
+    let settings = ImageCommandSettings::resolve(&places, process)?;
+    let dir = source::find(&places.start)?.ok_or_else(|| source::no_folder(&places.start))?;
+    let root = dir.root().to_owned();
+    let (references, mut lock) = if args.images.is_empty() {
+        let source = source::evaluate(&dir, process, &process.sdk_folder()?)?;
+        source::require_whole(&source)?;
+        (used_images(&source, &settings.default_image)?, ImageLock::default())
+    } else {
+        let given = args
+            .images
+            .iter()
+            .map(|text| registry(text))
+            .collect::<Result<_, _>>()?;
+        (given, read_lock(&root)?.unwrap_or_default())
+    };
+    let runtime = wiring::runtime()?;
+    with_store(&settings.store, |store| {
+        let images = Images::new(store.clone(), settings.images);
+        for reference in references {
+            let digest = runtime.block_on(images.digest(&reference, Arc::new(PullNotes::default())));
+            let digest = digest.map_err(|error| image_error(&error))?;
+            lock.set(&reference, digest);
+            output::result(&format!("{reference} {digest}\n"))?;
+        }
+        lock.write(&lock_path(&root)).map_err(|error| lock_error(&error))?;
+        Ok(Exit::Success)
+    })
+}
+
+/// The images of registries that the steps of all pipelines boot from, by their tags.
+fn used_images(source: &source::Source, default: &str) -> Result<Vec<RegistryRef>, CliError> {
+    let mut names = BTreeSet::new();
+    for definition in &source.envelope.pipelines {
+        let document = definition.definition().as_bytes();
+        let pipeline = Pipeline::parse(document).map_err(|problems| error::invalid_ir(&problems))?;
+        let graph = pipeline.graph();
+        for at in graph.indices().filter(|at| graph.parent(*at).is_none()) {
+            let image = graph.step(at).image.as_deref().or(pipeline.default_image());
+            names.insert(image.unwrap_or(default).to_owned());
+        }
+    }
+    let references = names.iter().map(|name| parse(name)).collect::<Result<Vec<_>, _>>()?;
+    let of_registry = references.into_iter().filter_map(|reference| {
+        if let ImageRef::Registry(reference) = reference {
+            return Some(reference).filter(|reference| reference.digest.is_none());
+        }
+        None
+    });
+    Ok(of_registry.collect())
+}
+
+fn parse(text: &str) -> Result<ImageRef, CliError> {
+    ImageRef::parse(text)
+        .map_err(|error| CliError::from_error("image_invalid", Exit::Usage, &error).fix("hm image pull ubuntu:24.04"))
+}
+
+fn registry(text: &str) -> Result<RegistryRef, CliError> {
+    let reference = parse(text)?;
+    if let ImageRef::Registry(reference) = reference {
+        return Ok(reference);
+    }
+    let message = format!("{reference} is not an image of a registry");
+    Err(CliError::new("image_invalid", Exit::Usage, message).fix("hm image ls"))
+}
+
+/// Works with the store, and closes it however the work ends.
+fn with_store(root: &Path, work: impl FnOnce(&Store) -> Result<Exit, CliError>) -> Result<Exit, CliError> {
+    let store = wiring::open_store(root)?;
+    let end = work(&store);
+    let closed = store.close().map_err(|error| wiring::store_error(&error, root));
+    let exit = end?;
+    closed?;
+    Ok(exit)
+}

@@ -1,0 +1,160 @@
+//! How images are resolved: from the environment, Docker's files and the configuration.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use hm_config::SandboxSettings;
+use hm_store::image::{
+    AuthoritySettings, DockerConfig, ImageLock, LockError, ProxySettings, PullEvent, PullObserver, RegistrySettings,
+};
+use hm_store::{ImageError, ImageSettings};
+
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output;
+use crate::process::Process;
+
+/// Bytes of a mebibyte.
+const MIB: u64 = 1 << 20;
+
+/// Everything but the lock.
+pub(crate) fn settings(sandbox: &SandboxSettings, process: &Process, offline: bool) -> Result<ImageSettings, CliError> {
+    let either = |upper: &str| {
+        let found = process
+            .variable(&upper.to_lowercase())
+            .or_else(|| process.variable(upper));
+        found.map(str::to_owned)
+    };
+    let mut mirrors: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (registry, mirror) in &sandbox.mirrors {
+        mirrors.entry(registry.clone()).or_default().push(mirror.clone());
+    }
+    let registry = RegistrySettings {
+        credentials: docker_config(process)?,
+        helper_path: process.variable("PATH").map(Into::into),
+        proxies: ProxySettings {
+            https: either("HTTPS_PROXY").or_else(|| either("ALL_PROXY")),
+            http: either("HTTP_PROXY").or_else(|| either("ALL_PROXY")),
+            none: either("NO_PROXY"),
+        },
+        authorities: AuthoritySettings {
+            instead: process.variable("SSL_CERT_FILE").map(PathBuf::from),
+            extra: sandbox.ca_files.clone(),
+        },
+        mirrors,
+        insecure: sandbox.insecure_registries.iter().cloned().collect(),
+        ..RegistrySettings::default()
+    };
+    Ok(ImageSettings {
+        offline,
+        registry,
+        ..ImageSettings::default()
+    })
+}
+
+/// What `docker login` wrote.
+fn docker_config(process: &Process) -> Result<DockerConfig, CliError> {
+    let folder = process.variable("DOCKER_CONFIG").map(PathBuf::from);
+    let Some(path) = folder
+        .or_else(|| Some(process.home()?.join(".docker")))
+        .map(|folder| folder.join("config.json"))
+    else {
+        return Ok(DockerConfig::default());
+    };
+    let unusable = |error: &(dyn std::error::Error + 'static)| {
+        CliError::from_error("docker_config_invalid", Exit::Usage, error)
+            .cause(format!("the file is {}", path.display()))
+            .fix("mend the file, or name another folder: DOCKER_CONFIG=/empty/folder hm run")
+    };
+    match fs::read(&path) {
+        Ok(bytes) => DockerConfig::parse(&bytes).map_err(|error| unusable(&error)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(DockerConfig::default())
+        }
+        Err(error) => Err(unusable(&error)),
+    }
+}
+
+/// Where a repository's lock is.
+pub(crate) fn lock_path(root: &Path) -> PathBuf {
+    root.join(".hm/images.lock")
+}
+
+/// The repository's lock, if it has one.
+pub(crate) fn read_lock(root: &Path) -> Result<Option<ImageLock>, CliError> {
+    ImageLock::read(&lock_path(root)).map_err(|error| lock_error(&error))
+}
+
+/// A lock can't be read or written.
+pub(crate) fn lock_error(error: &LockError) -> CliError {
+    CliError::from_error("images_lock", Exit::Usage, error).fix("rm .hm/images.lock && hm image lock")
+}
+
+/// An image can't be had.
+pub(crate) fn image_error(error: &ImageError) -> CliError {
+    let (code, exit) = if let ImageError::Registry(error) = error {
+        (error.code(), Exit::Unavailable)
+    } else if let ImageError::NotPulled { .. } = error {
+        ("image_not_pulled", Exit::NotFound)
+    } else {
+        ("image_unusable", Exit::Unavailable)
+    };
+    let told = CliError::from_error(code, exit, error);
+    match error.fix() {
+        Some(fix) => told.fix(fix),
+        None => told,
+    }
+}
+
+/// Tells on standard error how pulls get on, a line for each thing that matters.
+#[derive(Default, Debug)]
+pub(crate) struct PullNotes {
+    layers: Mutex<Progress>,
+}
+
+#[derive(Default, Debug)]
+struct Progress {
+    all: usize,
+    ready: usize,
+}
+
+impl PullObserver for PullNotes {
+    fn event(&self, event: PullEvent<'_>) {
+        match event {
+            PullEvent::Resolved {
+                reference,
+                layers,
+                bytes,
+                ..
+            } => {
+                self.progress(|progress| *progress = Progress { all: layers, ready: 0 });
+                output::note(&format!(
+                    "pulling {reference}: {layers} layers, {} MiB",
+                    bytes.div_ceil(MIB)
+                ));
+            }
+            PullEvent::LayerPresent { .. } | PullEvent::LayerUnpacked { .. } => {
+                self.progress(|progress| {
+                    progress.ready += 1;
+                    output::note(&format!("layer {} of {} is ready", progress.ready, progress.all));
+                });
+            }
+            PullEvent::Retry { problem, after } => {
+                output::note(&format!("{problem}; again in {:.1} s", after.as_secs_f64()));
+            }
+            PullEvent::MirrorFailed { mirror, problem } => {
+                output::note(&format!("warning: the mirror {mirror} has failed: {problem}"));
+            }
+            PullEvent::LayerStarted { .. } | PullEvent::LayerBytes { .. } | PullEvent::LayerDownloaded { .. } => {}
+        }
+    }
+}
+
+impl PullNotes {
+    fn progress(&self, change: impl FnOnce(&mut Progress)) {
+        change(&mut self.layers.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,139 @@
+//! Images of registries.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::made::{Layer, Made};
+use crate::real::Real;
+use crate::support::{Ir, Lab, Run};
+
+/// A registry with `o/busybox:t`, which steps can boot from.
+fn registry(lab: &Lab) -> Real {
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.follow_symlinks(false);
+    archive.append_dir_all(".", lab.root()).unwrap();
+    let layer = Layer::of_tar(archive.into_inner().unwrap()).gzip();
+    let real = Real::start();
+    real.push("o/busybox", &Made::tagged(&[layer]));
+    real
+}
+
+fn image(real: &Real) -> String {
+    format!("{}/o/busybox:t", real.host())
+}
+
+/// `hm` with arguments, and what it printed.
+fn hm(lab: &Lab, real: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = lab
+        .hm()
+        .env("HM_SANDBOX__INSECURE_REGISTRIES", real)
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn run(lab: &Lab, real: &str, image: &str, flags: &[&str]) -> Run {
+    let ir = Ir::new()
+        .step("a", "echo $((40 + 2)); test -f /etc/passwd")
+        .with("image", image.into());
+    let mut command = lab.run_command(&ir);
+    command.env("HM_SANDBOX__INSECURE_REGISTRIES", real).args(flags);
+    Run::of(&command.output().unwrap())
+}
+
+#[test]
+fn steps_boot_from_what_a_registry_has_and_then_from_the_store() {
+    let lab = Lab::new();
+    let real = registry(&lab);
+    let (host, image) = (real.host(), image(&real));
+    let refused = run(&lab, &host, &image, &["--offline"]);
+    assert_ne!(refused.code, Some(0));
+    assert!(
+        refused.end("a").to_string().contains("network must not be used"),
+        "{refused:#?}"
+    );
+
+    let pulled = run(&lab, &host, &image, &[]).passed();
+    assert_eq!(pulled.stdout("a"), ["42"]);
+    assert!(pulled.stderr.contains("layer 1 of 1 is ready"), "{pulled:#?}");
+
+    drop(real);
+    let gone = run(&lab, &host, &image, &[]);
+    assert!(gone.end("a").to_string().contains("can't be reached"), "{gone:#?}");
+    run(&lab, &host, &image, &["--offline"]).passed();
+}
+
+#[test]
+fn images_are_pulled_listed_and_removed() {
+    let lab = Lab::new();
+    let real = registry(&lab);
+    let (host, image) = (real.host(), image(&real));
+    let (code, pulled, told) = hm(&lab, &host, &["image", "pull", &image]);
+    assert_eq!(code, Some(0), "{told}");
+    let digest = pulled.trim_end().strip_prefix(&format!("{image} ")).unwrap().to_owned();
+    assert!(digest.starts_with("sha256:"), "{digest}");
+
+    let (code, listed, _) = hm(&lab, &host, &["image", "ls", "--format", "json"]);
+    assert_eq!(code, Some(0));
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["names"][0], *image);
+    assert_eq!(listed["digest"], *digest);
+    let (_, table, _) = hm(&lab, &host, &["image", "ls"]);
+    assert!(table.starts_with(&image) && table.contains("linux/"), "{table}");
+
+    let (code, removed, _) = hm(&lab, &host, &["image", "rm", &image]);
+    assert_eq!((code, removed), (Some(0), format!("{image} {digest}\n")));
+    assert_eq!(hm(&lab, &host, &["image", "ls"]).1, "");
+    let (code, _, told) = hm(&lab, &host, &["image", "rm", &image]);
+    assert_eq!(code, Some(5));
+    assert!(
+        told.contains("error[image_not_pulled]") && told.contains("fix: "),
+        "{told}"
+    );
+
+    let (code, _, told) = hm(&lab, &host, &["image", "pull", &format!("{host}/o/none")]);
+    assert_eq!(code, Some(4));
+    assert!(
+        told.contains("error[image_not_found]") && told.contains("fix: "),
+        "{told}"
+    );
+    let (code, _, told) = hm(&lab, &host, &["image", "pull", "No"]);
+    assert_eq!(code, Some(2));
+    assert!(told.contains("error[image_invalid]"), "{told}");
+}
+
+#[test]
+fn a_lock_pins_what_the_pipelines_name() {
+    let lab = Lab::new();
+    let real = registry(&lab);
+    let (host, image) = (real.host(), image(&real));
+    lab.write(
+        ".hm/pipeline.py",
+        &format!(
+            "import harmont as hm\n\n@hm.pipeline(\"ci\", default_image=\"{image}\")\ndef ci():\n    \
+             return hm.sh(\"true\", label=\"a\")\n"
+        ),
+    );
+    let (code, pinned, told) = hm(&lab, &host, &["image", "lock"]);
+    assert_eq!(code, Some(0), "{told}");
+    let digest = pinned.trim_end().strip_prefix(&format!("{image} ")).unwrap().to_owned();
+    let path = lab.tree().join(".hm/images.lock");
+    let lock: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert_eq!(lock["images"][&image], *digest);
+
+    // What is pinned comes from the registry once, and then needs none.
+    let run = || hm(&lab, &host, &["run", "--format", "json"]);
+    assert_eq!(run().0, Some(0));
+    let again = hm(&lab, &host, &["image", "lock", &image]);
+    assert_eq!(again.1, pinned);
+    drop(real);
+    assert_eq!(run().0, Some(0));
+
+    fs::write(&path, "{}").unwrap();
+    let (code, stdout, _) = run();
+    assert_eq!(code, Some(2));
+    assert!(stdout.contains("\"images_lock\""), "{stdout}");
+}
