@@ -40,7 +40,7 @@ pub fn hash_paths(manifest: &Manifest, patterns: &[String]) -> Result<OnChange, 
     let patterns: Vec<_> = patterns.iter().map(|text| Pattern::parse(text)).collect();
     let decisions = decide(manifest.entries(), &patterns)?;
 
-    let mut hasher = blake3::Hasher::new_derive_key("hm workspace selection 1");
+    let mut hasher = blake3::Hasher::new_derive_key("hm workspace selection 2");
     let mut selected = 0;
     for (entry, decision) in manifest.entries().iter().zip(&decisions.last) {
         if decision.is_some_and(|index| !patterns[index].negated) {
@@ -48,12 +48,17 @@ pub fn hash_paths(manifest: &Manifest, patterns: &[String]) -> Result<OnChange, 
             selected += 1;
         }
     }
-    let unmatched = patterns
+    let unmatched: Vec<String> = patterns
         .iter()
         .zip(&decisions.matched)
         .filter(|(pattern, matched)| !pattern.negated && !**matched)
         .map(|(pattern, _)| pattern.given.to_owned())
         .collect();
+    // A result's log tells which patterns matched nothing: it must not be replayed for a list of which that isn't true.
+    for pattern in &unmatched {
+        hasher.update(&(pattern.len() as u64).to_le_bytes());
+        hasher.update(pattern.as_bytes());
+    }
     Ok(OnChange {
         hash: hasher.finalize(),
         selected,
@@ -330,6 +335,17 @@ mod tests {
         let mut later = file("src/main.rs", "main");
         later.mtime_ns = 5;
         assert_eq!(change(2, later), base);
+    }
+
+    #[test]
+    fn the_hash_tells_which_patterns_match_nothing() {
+        let hash = |patterns: &[&str]| {
+            let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+            hash_paths(&Manifest::new(sample()), &patterns).unwrap().hash
+        };
+        assert_ne!(hash(&["no-such-a"]), hash(&["no-such-b"]));
+        assert_ne!(hash(&["src", "no-such-a"]), hash(&["src"]));
+        assert_eq!(hash(&["src", "!no-such-a"]), hash(&["src/"]));
     }
 
     #[test]
