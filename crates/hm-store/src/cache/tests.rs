@@ -29,12 +29,14 @@ fn key(text: &str) -> CacheKey {
 fn snapshot(store: &Store, base: Option<&SnapshotRef>) -> SnapshotRef {
     let scratch = store.scratch().unwrap();
     fs::write(scratch.upper().join("file"), "content").unwrap();
+    let tree = TreeId::new([2; 32]);
+    fs::create_dir_all(store.layout().workspace_layer(&tree)).unwrap();
     let base = match base {
         Some(base) => SnapshotBase::Snapshot(base.clone()),
         None => SnapshotBase::Image {
             digest: ImageDigest::new(DigestAlgorithm::Blake3, [1; 32]),
-            image_layers: vec![PathBuf::from("/"), store.layout().layers().join("i00")],
-            tree: Some(TreeId::new([2; 32])),
+            image_layers: vec![PathBuf::from("/"), store.layout().layers()],
+            tree: Some(tree),
         },
     };
     store
@@ -118,6 +120,16 @@ fn an_entry_whose_files_are_gone_is_none() {
     commit(&store, "x", Some(&made));
     crate::remove_tree(&store.layout().layers().join(&made.0)).unwrap();
     assert_eq!(lookup(&store, "x"), None);
+    let parent = snapshot(&store, None);
+    let child = snapshot(&store, Some(&parent));
+    commit(&store, "z", Some(&child));
+    assert!(store.snapshots().exists(&child).unwrap());
+    crate::remove_tree(&store.layout().layers().join(&parent.0)).unwrap();
+    assert!(!store.snapshots().exists(&child).unwrap());
+    let other = snapshot(&store, None);
+    assert!(store.snapshots().exists(&other).unwrap());
+    crate::remove_tree(&store.layout().workspace_layer(&TreeId::new([2; 32]))).unwrap();
+    assert!(!store.snapshots().exists(&other).unwrap());
     commit(&store, "y", None);
     fs::remove_file(lookup(&store, "y").unwrap().log.unwrap()).unwrap();
     assert_eq!(lookup(&store, "y"), None);

@@ -90,13 +90,13 @@ impl Snapshots<'_> {
         stack.ok_or_else(|| SnapshotError::Unknown(snapshot.clone()))
     }
 
-    /// Whether it is there.
+    /// Whether it is there, with all that it stands on.
     ///
     /// # Errors
     /// The index failed.
     pub fn exists(&self, snapshot: &SnapshotRef) -> Result<bool, SnapshotError> {
-        match self.load(snapshot) {
-            Ok(id) => Ok(self.store.layout().layer(&id).exists()),
+        match self.stack(snapshot) {
+            Ok(stack) => Ok(stack.lower.iter().all(|folder| folder.exists())),
             Err(SnapshotError::Unknown(_)) => Ok(false),
             Err(error) => Err(error),
         }
