@@ -27,6 +27,9 @@ pub struct PipelineDefinition {
     pub allow_manual: bool,
     /// What starts it at a server.
     pub triggers: Vec<Value>,
+    /// Absolute path of the file that declares it, or of the `.hm/` folder where the SDK does not tell.
+    #[serde(skip)]
+    pub file: PathBuf,
     definition: Box<RawValue>,
 }
 

@@ -111,10 +111,11 @@ fn merge(python: Declared, typescript: Declared) -> Envelope {
         } else {
             typescript.next()
         };
-        let Some((file, pipeline)) = next else { break };
+        let Some((file, mut pipeline)) = next else { break };
         if let Some(other) = first.get(&pipeline.slug) {
             envelope.problems.push(repeated(file, pipeline.slug, other));
         } else {
+            pipeline.file.clone_from(&file);
             first.insert(pipeline.slug.clone(), file);
             envelope.pipelines.push(pipeline);
         }
