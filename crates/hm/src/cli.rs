@@ -44,12 +44,32 @@ pub(crate) enum Command {
     Pipelines(SourceArgs),
     /// Print the IR of one pipeline
     Render(RenderArgs),
+    /// Find what is wrong with the pipelines of this repository, without running any
+    Check(CheckArgs),
     /// Print a JSON Schema
     Schema(SchemaArgs),
     /// Tell what holds on this host, and what to do about what does not
     Doctor(DoctorArgs),
     /// Print the version
     Version,
+}
+
+impl Command {
+    /// Whether a flag asks for JSON on standard output.
+    pub(crate) fn wants_json(&self) -> bool {
+        let format = match self {
+            Self::Run(args) => args.format,
+            Self::Check(args) => Some(args.format),
+            Self::Image(ImageCommand::Ls(args)) => Some(args.format),
+            Self::Image(ImageCommand::Pull(_) | ImageCommand::Rm(_) | ImageCommand::Lock(_))
+            | Self::Pipelines(_)
+            | Self::Render(_)
+            | Self::Schema(_)
+            | Self::Doctor(_)
+            | Self::Version => None,
+        };
+        format == Some(Format::Json)
+    }
 }
 
 /// Where the pipelines are looked for.
@@ -71,6 +91,20 @@ pub(crate) struct RenderArgs {
     /// Fail on fields of the IR that this version does not know
     #[arg(long)]
     pub(crate) strict: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Fail on warnings too
+    #[arg(long)]
+    pub(crate) strict: bool,
+
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
 }
 
 #[derive(Args, Debug)]
@@ -158,12 +192,12 @@ pub(crate) struct RunArgs {
     pub(crate) format: Option<Format>,
 }
 
-/// What `hm run` prints.
+/// What a command with events or findings prints.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Format {
     /// Text for people
     Human,
-    /// One event a line
+    /// JSON for programs
     Json,
 }
 

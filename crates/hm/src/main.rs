@@ -1,5 +1,6 @@
 //! The `hm` command: arguments to settings, wiring, signals, error text, exit codes.
 
+mod append;
 mod build;
 mod cli;
 mod commands;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command, Format};
+use crate::cli::{Cli, Command};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::process::Process;
@@ -54,6 +55,7 @@ fn dispatch(cli: &Cli, process: &Process) -> Result<Exit, CliError> {
         Command::Image(command) => commands::image(command, process),
         Command::Pipelines(args) => commands::pipelines(args, process),
         Command::Render(args) => commands::render(args, process),
+        Command::Check(args) => commands::check(args, process),
         Command::Schema(args) => commands::schema(args),
         Command::Doctor(_) => commands::doctor(),
         Command::Version => {
@@ -75,9 +77,8 @@ fn tell_usage(told: &clap::Error) -> ExitCode {
 
 /// An error goes to standard error as text, or to standard output as JSON where that is what was asked for.
 fn tell(error: &CliError, cli: &Cli, colored: bool) {
-    let json = matches!(&cli.command, Command::Run(args) if args.format == Some(Format::Json));
     // Where the result can't be told either, it is at least told to people.
-    if !json || output::result(&error.to_json()).is_err() {
+    if !cli.command.wants_json() || output::result(&error.to_json()).is_err() {
         drop(stderr().lock().write_all(error.to_text(colored).as_bytes()));
     }
 }

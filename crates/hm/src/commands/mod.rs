@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod check;
 mod doctor;
 mod image;
 mod pipelines;
@@ -8,6 +9,7 @@ mod run;
 mod schema;
 mod source;
 
+pub(crate) use check::check;
 pub(crate) use doctor::doctor;
 pub(crate) use image::image;
 pub(crate) use pipelines::pipelines;

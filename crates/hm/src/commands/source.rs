@@ -63,6 +63,14 @@ impl Source {
         Ok(chosen)
     }
 
+    /// Fails where nothing is declared and no file is broken.
+    pub(super) fn require_any(&self) -> Result<(), CliError> {
+        if self.envelope.pipelines.is_empty() && self.envelope.problems.is_empty() {
+            return Err(self.none());
+        }
+        Ok(())
+    }
+
     fn unknown(&self, slug: &str) -> CliError {
         if !self.envelope.problems.is_empty() {
             return broken(

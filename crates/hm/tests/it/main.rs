@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod cache;
+mod check;
 mod command_line;
 mod crash;
 mod environment;

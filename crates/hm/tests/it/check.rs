@@ -1,0 +1,156 @@
+//! `hm check`: every problem of every pipeline, and none of it run.
+
+use serde_json::Value;
+
+use crate::support::Lab;
+
+const SOUND: &str = "import harmont as hm
+
+@hm.pipeline('sound', default_image='host')
+def sound():
+    return hm.sh('touch /workspace/ran', label='say')
+";
+
+/// Line 6 raises.
+const RAISES: &str = "import harmont as hm
+
+
+@hm.pipeline('raises')
+def raises():
+    raise ValueError('no such thing')
+";
+
+/// The IR has no variable with a NUL in it, which the SDK does not see.
+const REFUSED: &str = "import harmont as hm
+
+@hm.pipeline('refused')
+def refused():
+    return [hm.sh('true', env={'A': 'x\\0'}), hm.sh('false', env={'B': 'y\\0'})]
+";
+
+/// The image of a step that continues another has no effect.
+const ODD: &str = "import harmont as hm
+
+@hm.pipeline('odd')
+def odd():
+    return hm.sh('true').sh('false', image='debian:12')
+";
+
+struct Checked {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn check(lab: &Lab, flags: &[&str]) -> Checked {
+    let output = lab.hm().arg("check").args(flags).output().unwrap();
+    Checked {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[test]
+fn sound_pipelines_pass_and_nothing_runs() {
+    let lab = Lab::new();
+    lab.write(".hm/ci.py", SOUND);
+    let checked = check(&lab, &[]);
+    assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+    assert_eq!(
+        checked.stdout,
+        ".hm/ci.py: sound: ok, 1 step\n1 pipeline: 0 problems, 0 warnings\n"
+    );
+    assert!(!lab.tree().join("ran").exists());
+    assert!(!lab.store().exists(), "a check needs no store");
+}
+
+#[test]
+fn problems_of_all_files_and_documents_are_told_at_once() {
+    let lab = Lab::new();
+    lab.write(".hm/a_syntax.py", "def broken(:\n");
+    lab.write(".hm/b_raises.py", RAISES);
+    lab.write(".hm/c_refused.py", REFUSED);
+    lab.write(".hm/d_odd.py", ODD);
+    lab.write(".hm/e_sound.py", SOUND);
+    lab.write(".hm/f_broken.ts", "export default [\n  1 +* 2,\n];\n");
+    let checked = check(&lab, &[]);
+    assert_eq!(checked.code, Some(2), "{}", checked.stdout);
+    for part in [
+        ".hm/a_syntax.py:1: error: ",
+        ".hm/b_raises.py:6: error: raises: ValueError: no such thing",
+        ".hm/c_refused.py: error: refused: /graph/nodes/0/",
+        ".hm/c_refused.py: error: refused: /graph/nodes/1/",
+        ".hm/d_odd.py: warning: odd: /graph/nodes/1/step/image: ",
+        ".hm/d_odd.py: odd: ok, 2 steps",
+        ".hm/e_sound.py: sound: ok, 1 step",
+        ".hm/f_broken.ts:2: error: ",
+    ] {
+        assert!(checked.stdout.contains(part), "{part} in {}", checked.stdout);
+    }
+    assert!(!checked.stdout.contains("refused: ok"), "{}", checked.stdout);
+}
+
+#[test]
+fn a_refused_document_alone_is_a_rejection() {
+    let lab = Lab::new();
+    lab.write(".hm/ci.py", REFUSED);
+    assert_eq!(check(&lab, &[]).code, Some(7));
+}
+
+#[test]
+fn warnings_fail_only_where_that_is_asked_for() {
+    let lab = Lab::new();
+    lab.write(".hm/ci.py", ODD);
+    assert_eq!(check(&lab, &[]).code, Some(0));
+    assert_eq!(check(&lab, &["--strict"]).code, Some(7));
+}
+
+#[test]
+fn the_json_form_is_one_object() {
+    let lab = Lab::new();
+    lab.write(".hm/b_raises.py", RAISES);
+    lab.write(".hm/c_refused.py", REFUSED);
+    let checked = check(&lab, &["--format", "json"]);
+    let report: Value = serde_json::from_str(&checked.stdout).unwrap();
+    assert_eq!(report["exit_code"], 2);
+    assert_eq!(report["pipelines"][0]["slug"], "refused");
+    assert_eq!(report["pipelines"][0]["valid"], false);
+    let findings = report["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 3, "{report:#}");
+    assert_eq!(findings[0]["kind"], "source");
+    assert_eq!(findings[0]["line"], 6);
+    assert_eq!(findings[1]["kind"], "rejected");
+    assert_eq!(findings[1]["pipeline"], "refused");
+    assert!(findings[1]["file"].as_str().unwrap().ends_with(".hm/c_refused.py"));
+}
+
+#[test]
+fn a_folder_is_seen_from_where_the_user_stands() {
+    let lab = Lab::new();
+    lab.write(".hm/ci.py", RAISES);
+    lab.write("deep/inside/file", "");
+    let output = lab
+        .hm()
+        .current_dir(lab.tree().join("deep"))
+        .arg("check")
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let absolute = lab.tree().canonicalize().unwrap().join(".hm/ci.py");
+    assert!(
+        stdout.starts_with(&format!("{}:6: error", absolute.display())),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn nothing_to_check_is_not_found() {
+    let lab = Lab::new();
+    assert_eq!(check(&lab, &[]).code, Some(5));
+    lab.write(".hm/empty.py", "");
+    let checked = check(&lab, &["--format", "json"]);
+    assert_eq!(checked.code, Some(5));
+    let error: Value = serde_json::from_str(&checked.stdout).unwrap();
+    assert_eq!(error["code"], "pipelines_missing");
+}
