@@ -8,3 +8,9 @@ pub(crate) fn append(text: &mut String, more: Arguments<'_>) {
         None => text.push_str(&more.to_string()),
     }
 }
+
+/// As [`append`], and a line end.
+pub(crate) fn append_line(text: &mut String, more: Arguments<'_>) {
+    append(text, more);
+    text.push('\n');
+}

@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Render(RenderArgs),
     /// Find what is wrong with the pipelines of this repository, without running any
     Check(CheckArgs),
+    /// Draw the steps of a pipeline and their order
+    Graph(GraphArgs),
     /// Print a JSON Schema
     Schema(SchemaArgs),
     /// Tell what holds on this host, and what to do about what does not
@@ -64,6 +66,7 @@ impl Command {
             Self::Image(ImageCommand::Pull(_) | ImageCommand::Rm(_) | ImageCommand::Lock(_))
             | Self::Pipelines(_)
             | Self::Render(_)
+            | Self::Graph(_)
             | Self::Schema(_)
             | Self::Doctor(_)
             | Self::Version => None,
@@ -105,6 +108,37 @@ pub(crate) struct CheckArgs {
     /// What is printed on standard output
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GraphArgs {
+    /// Slug of the pipeline; may be left out where only one is declared
+    #[arg(conflicts_with = "ir")]
+    pub(crate) pipeline: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Draw this IR document instead of a pipeline of the repository; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ir: Option<PathBuf>,
+
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value_t = Picture::Text)]
+    pub(crate) format: Picture,
+}
+
+/// How a graph is drawn.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Picture {
+    /// A tree in characters
+    Text,
+    /// The language of Graphviz
+    Dot,
+    /// The language of Mermaid
+    Mermaid,
+    /// A picture
+    Svg,
 }
 
 #[derive(Args, Debug)]

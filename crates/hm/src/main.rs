@@ -7,6 +7,7 @@ mod commands;
 mod duration;
 mod error;
 mod exit;
+mod graph;
 mod images;
 mod output;
 mod process;
@@ -56,6 +57,7 @@ fn dispatch(cli: &Cli, process: &Process) -> Result<Exit, CliError> {
         Command::Pipelines(args) => commands::pipelines(args, process),
         Command::Render(args) => commands::render(args, process),
         Command::Check(args) => commands::check(args, process),
+        Command::Graph(args) => commands::graph(args, process),
         Command::Schema(args) => commands::schema(args),
         Command::Doctor(_) => commands::doctor(),
         Command::Version => {

@@ -2,6 +2,7 @@
 
 mod check;
 mod doctor;
+mod graph;
 mod image;
 mod pipelines;
 mod render;
@@ -11,6 +12,7 @@ mod source;
 
 pub(crate) use check::check;
 pub(crate) use doctor::doctor;
+pub(crate) use graph::graph;
 pub(crate) use image::image;
 pub(crate) use pipelines::pipelines;
 pub(crate) use render::render;

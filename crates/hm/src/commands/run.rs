@@ -94,7 +94,7 @@ impl Input {
     }
 }
 
-fn read_document(file: &Path) -> Result<Vec<u8>, CliError> {
+pub(super) fn read_document(file: &Path) -> Result<Vec<u8>, CliError> {
     let read = if file == Path::new("-") {
         let mut document = Vec::new();
         io::stdin().lock().read_to_end(&mut document).map(|_| document)

@@ -13,6 +13,7 @@ mod command_line;
 mod crash;
 mod environment;
 mod examples;
+mod graph;
 mod images;
 mod logs;
 #[expect(dead_code, reason = "the tests of the store use more of it")]
