@@ -38,37 +38,23 @@ pub(crate) struct Patience {
     pub(crate) line: Duration,
 }
 
-/// Starts `program`; it sees `env` and nothing else of the environment.
+/// Starts `program`; it sees `env` and nothing else of the environment. Its stdin is a pipe that ends when this process
+/// does, or when the interpreter is given up.
 pub(crate) fn start(
     program: &Path,
     arguments: &[OsString],
     folder: &Path,
     env: &BTreeMap<String, String>,
 ) -> io::Result<Child> {
-    command(program, arguments, folder, env).spawn()
-}
-
-/// As [`start`]; its stdin is a pipe that ends when this process does, or when the interpreter is given up.
-pub(crate) fn start_with_lifeline(
-    program: &Path,
-    arguments: &[OsString],
-    folder: &Path,
-    env: &BTreeMap<String, String>,
-) -> io::Result<Child> {
-    command(program, arguments, folder, env).stdin(Stdio::piped()).spawn()
-}
-
-fn command(program: &Path, arguments: &[OsString], folder: &Path, env: &BTreeMap<String, String>) -> Command {
-    let mut command = Command::new(program);
-    command
+    Command::new(program)
         .args(arguments)
         .current_dir(folder)
         .env_clear()
         .envs(env)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
+        .stderr(Stdio::piped())
+        .spawn()
 }
 
 /// Reads until the interpreter has ended, and forwards what it prints to `output` as it comes.

@@ -145,11 +145,13 @@ impl Evaluation<'_> {
             time.as_secs_f64().to_string().into(),
         ]);
         arguments.extend(self.files.iter().map(OsString::from));
-        let child = process::start_with_lifeline(&python.program, &arguments, self.dir.root(), &self.settings.env)
-            .map_err(|source| DslError::Start {
-                python: python.program.clone(),
-                origin: python.origin,
-                source,
+        let child =
+            process::start(&python.program, &arguments, self.dir.root(), &self.settings.env).map_err(|source| {
+                DslError::Start {
+                    python: python.program.clone(),
+                    origin: python.origin,
+                    source,
+                }
             })?;
         let patience = Patience {
             start: START,

@@ -2,7 +2,16 @@
 
 import { readFileSync, writeSync } from "node:fs";
 import { register } from "node:module";
+import { setImmediate } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
+import { Worker } from "node:worker_threads";
+
+// The standard input ends when hm does, in whatever way. A thread of its own notices also while a file is in a loop.
+const watch = `
+const { Socket } = require("node:net");
+new Socket({ fd: 0 }).on("close", () => process.kill(process.pid, "SIGKILL")).resume();
+`;
+new Worker(watch, { eval: true }).unref();
 
 const { files, collector, modules } = JSON.parse(readFileSync(new URL("input.json", import.meta.url), "utf8"));
 
@@ -30,11 +39,19 @@ function tell(report) {
   for (let written = 0; written < bytes.length; ) written += writeSync(1, bytes, written);
 }
 
+// An await that was forgotten must not hide an error.
+const unhandled = new Map();
+process.on("unhandledRejection", (error, promise) => unhandled.set(promise, error));
+process.on("rejectionHandled", (promise) => unhandled.delete(promise));
+
 const { collect } = await import(collector);
 for (const file of files) {
   try {
     const { pipelines, failures } = await collect(await import(urlOf(file)));
-    tell({ pipelines, failures: failures.map(({ slug, error }) => describe(slug, error)) });
+    await setImmediate();
+    const rejected = [...unhandled.values()].map((error) => describe(null, error));
+    unhandled.clear();
+    tell({ pipelines, failures: [...failures.map(({ slug, error }) => describe(slug, error)), ...rejected] });
   } catch (error) {
     tell({ pipelines: [], failures: [describe(null, error)] });
   }

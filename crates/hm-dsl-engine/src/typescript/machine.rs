@@ -16,6 +16,7 @@ use super::limits::TypeScriptLimits;
 use super::loader::{ModuleLoader, Modules};
 use super::natives::{self, Print};
 use super::problems::{About, Thrown};
+use super::rejections::Rejections;
 use super::report::FileReport;
 
 /// Bytes of the native stack that JavaScript may use; the thread's own must be larger.
@@ -25,8 +26,10 @@ const GARBAGE_THRESHOLD: usize = 32 * 1024 * 1024;
 
 /// One engine with the modules it has loaded.
 pub(crate) struct Machine {
-    runtime: Runtime,
+    // Holds values of the engine, so it goes before it.
+    rejections: Rejections,
     context: Context,
+    runtime: Runtime,
     modules: Rc<Modules>,
     clock: Rc<Clock>,
     limits: TypeScriptLimits,
@@ -62,11 +65,13 @@ impl Machine {
         runtime.set_loader(ModuleLoader(Rc::clone(&modules)), ModuleLoader(Rc::clone(&modules)));
         let clock = Rc::new(Clock::default());
         runtime.set_interrupt_handler(Some(clock.handler()));
+        let rejections = Rejections::of(&runtime);
         let context = Context::full(&runtime)?;
         context.with(|ctx| natives::install(&ctx, confinement, env, print, limits.memory))?;
         Ok(Self {
-            runtime,
+            rejections,
             context,
+            runtime,
             modules,
             clock,
             limits,
@@ -89,6 +94,7 @@ impl Machine {
                 report.problems.push(problem);
                 health = found;
             }
+            self.rejections.take(&ctx);
         });
         self.clock.deadline.set(None);
         (report, health)
@@ -126,6 +132,15 @@ impl Machine {
             };
             let thrown = thrown(&failure.get("error")?);
             report.problems.push(self.problem(&thrown, about));
+        }
+        // What the file has begun and not waited for goes on to its end.
+        while !self.clock.expired.get() && ctx.execute_pending_job() {}
+        if self.clock.expired.get() {
+            return Err(Error::Exception);
+        }
+        for reason in self.rejections.take(ctx) {
+            let about = About { file, slug: None };
+            report.problems.push(self.problem(&thrown(&reason), about));
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ mod machine;
 mod natives;
 mod node;
 mod problems;
+mod rejections;
 mod report;
 mod resolve;
 mod strip;

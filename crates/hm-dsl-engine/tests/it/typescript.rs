@@ -200,6 +200,14 @@ fn a_broken_file_names_its_line_and_hides_no_other() {
             "m_async.ts",
             "export const f = async () => {\n  await 1;\n  throw new RangeError('late');\n};\nawait f();\n",
         ),
+        (
+            "n_forgets.ts",
+            "const fail = async () => {\n  await 1;\n  throw new RangeError('nobody waits');\n};\nfail();\nexport default [];\n",
+        ),
+        (
+            "o_late.ts",
+            "const p = Promise.reject(new Error('handled'));\nawait 1;\nawait p.catch(() => {});\nexport default [];\n",
+        ),
         ("z_good.ts", CI),
     ]);
     project.write(".hm/lib/broken.ts", "export const x = 1;\nlet y = ;\n");
@@ -223,6 +231,7 @@ fn a_broken_file_names_its_line_and_hides_no_other() {
         ("l_waits.ts", "hm: the file waits for a promise"),
         ("lib/broken.ts:2", "SyntaxError: "),
         ("m_async.ts:3", "RangeError: late"),
+        ("n_forgets.ts:3", "RangeError: nobody waits"),
     ];
     assert_eq!(shown.len(), expected.len(), "{shown:#?}");
     for (shown, (place, message)) in shown.iter().zip(expected) {
@@ -433,6 +442,10 @@ fn node_tells_the_same_lines() {
             "import { x } from './lib/broken.ts';\nexport default x;\n",
         ),
         ("k_exit.ts", "process.exit(3);\n"),
+        (
+            "n_forgets.ts",
+            "const fail = async () => {\n  await 1;\n  throw new RangeError('nobody waits');\n};\nfail();\nexport default [];\n",
+        ),
         ("z_good.ts", CI),
     ]);
     project.write(".hm/lib/broken.ts", "export const x = 1;\nlet y = ;\n");
@@ -456,6 +469,7 @@ fn node_tells_the_same_lines() {
             "hm: Node ended while it evaluated the file (exit status: 3)",
         ),
         ("lib/broken.ts:2", "SyntaxError: "),
+        ("n_forgets.ts:3", "RangeError: nobody waits"),
     ];
     assert_eq!(shown.len(), expected.len(), "{shown:#?}");
     for (shown, (place, message)) in shown.iter().zip(expected) {
