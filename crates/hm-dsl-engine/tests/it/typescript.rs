@@ -41,6 +41,15 @@ fn with_limits(project: &mut Project, limits: TypeScriptLimits) -> Vec<String> {
     project.shown(&envelope.problems).into_iter().collect()
 }
 
+/// One problem for each of the beginnings, in order.
+#[track_caller]
+fn starts_with_each(shown: &[String], beginnings: &[String]) {
+    assert_eq!(shown.len(), beginnings.len(), "{shown:#?}");
+    for (shown, beginning) in shown.iter().zip(beginnings) {
+        assert!(shown.starts_with(beginning), "{beginning}\n{shown}");
+    }
+}
+
 #[test]
 fn every_pipeline_comes_with_its_definition_verbatim() {
     let mut project = Project::new(&[("ci.ts", CI)]);
@@ -233,13 +242,7 @@ fn a_broken_file_names_its_line_and_hides_no_other() {
         ("m_async.ts:3", "RangeError: late"),
         ("n_forgets.ts:3", "RangeError: nobody waits"),
     ];
-    assert_eq!(shown.len(), expected.len(), "{shown:#?}");
-    for (shown, (place, message)) in shown.iter().zip(expected) {
-        assert!(
-            shown.starts_with(&format!("{place}: {message}")),
-            "{place}: {message}\n{shown}"
-        );
-    }
+    starts_with_each(&shown, &expected.map(|(place, message)| format!("{place}: {message}")));
 }
 
 #[test]
@@ -268,10 +271,7 @@ export default [
         "ci.ts:7: pipeline \"four\": hm: a pipeline needs at least one step",
         "ci.ts: hm: the pipeline \"five\" has no option \"pipelines\"",
     ];
-    assert_eq!(shown.len(), expected.len(), "{shown:#?}");
-    for (shown, expected) in shown.iter().zip(expected) {
-        assert!(shown.starts_with(expected), "{expected}\n{shown}");
-    }
+    starts_with_each(&shown, &expected.map(str::to_owned));
 }
 
 #[test]
@@ -471,13 +471,7 @@ fn node_tells_the_same_lines() {
         ("lib/broken.ts:2", "SyntaxError: "),
         ("n_forgets.ts:3", "RangeError: nobody waits"),
     ];
-    assert_eq!(shown.len(), expected.len(), "{shown:#?}");
-    for (shown, (place, message)) in shown.iter().zip(expected) {
-        assert!(
-            shown.starts_with(&format!("{place}: {message}")),
-            "{place}: {message}\n{shown}"
-        );
-    }
+    starts_with_each(&shown, &expected.map(|(place, message)| format!("{place}: {message}")));
 }
 
 #[test]
