@@ -112,6 +112,7 @@ fn state_alone(pipeline: &Arc<Pipeline>) -> Duration {
                     step,
                     end: AttemptEnd::Exited {
                         exit_code: 0,
+                        cause: None,
                         snapshot: None,
                     },
                 });
@@ -205,6 +206,7 @@ impl StepRunner for Empty {
         let committed_snapshot = context.keep().snapshot.then(|| SnapshotRef(String::new()));
         Ok(StepResult {
             exit_code: 0,
+            cause: None,
             committed_snapshot,
             artifacts: Vec::new(),
         })

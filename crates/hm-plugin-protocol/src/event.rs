@@ -156,7 +156,8 @@ pub enum BuildEvent {
         snapshot: Option<SnapshotRef>,
         /// How it ended.
         status: StepStatus,
-        /// Why the engine could not run it, outermost first.
+        /// Why the engine could not run it, outermost first, or what is known of why its command failed beside the exit
+        /// code, such as "out of memory: …".
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         causes: Vec<String>,
     },

@@ -97,6 +97,9 @@ pub struct ExecutorInput {
 pub struct StepResult {
     /// Of the command; 128 + n for an end by signal n.
     pub exit_code: i32,
+    /// What is known of why the command failed beside its exit code, such as that it ran out of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
     /// The snapshot that was left, where one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committed_snapshot: Option<SnapshotRef>,

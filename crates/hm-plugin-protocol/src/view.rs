@@ -69,7 +69,7 @@ pub enum StepPhase {
         duration_ms: u64,
         /// The snapshot it left.
         snapshot: Option<SnapshotRef>,
-        /// Why the engine could not run it, outermost first.
+        /// Why the engine could not run it, outermost first, or why the command failed where that is known.
         causes: Vec<String>,
     },
     /// It never started.

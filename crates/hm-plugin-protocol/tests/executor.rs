@@ -102,13 +102,14 @@ fn step_results() {
     refuses_unknown(&artifact);
     let full = StepResult {
         exit_code: 137,
+        cause: Some("out of memory".to_owned()),
         committed_snapshot: Some(SnapshotRef("s".to_owned())),
         artifacts: vec![artifact],
     };
     exact(
         &full,
         &json!({
-            "exit_code": 137, "committed_snapshot": "s",
+            "exit_code": 137, "cause": "out of memory", "committed_snapshot": "s",
             "artifacts": [{"key": "a", "mime": "text/plain", "size_bytes": 5}],
         }),
     );
@@ -118,6 +119,7 @@ fn step_results() {
         bare,
         StepResult {
             exit_code: 0,
+            cause: None,
             committed_snapshot: None,
             artifacts: Vec::new()
         }

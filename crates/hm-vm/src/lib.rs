@@ -15,8 +15,8 @@ pub use cache_key::{BootsFrom, EnvKey, KeyInput, PolicyMaterial};
 pub use hm_store::workspace::Workspace;
 pub use hm_store::{CacheKey, ContentHash, ImageDigest};
 pub use machine::{
-    BootImage, ExecOutcome, ExecRequest, ImageConfig, MachineRequest, Network, OutputSink, SharedError, StopToken,
-    Usage, Vm, VmBackend, VmError,
+    BootImage, ExecOutcome, ExecRequest, ImageConfig, Limits, MachineRequest, Network, OutputSink, SharedError,
+    StopToken, Usage, Vm, VmBackend, VmError,
 };
 pub use memory::{MemoryBackend, MemoryImage};
 pub use sandbox::{SandboxBackend, SandboxSettings};

@@ -124,6 +124,7 @@ fn executor_input(context: &StepContext, cache_lookup: CacheDecision) -> Executo
 fn attempt_end(context: &StepContext, result: StepResult) -> AttemptEnd {
     let StepResult {
         exit_code,
+        cause,
         committed_snapshot: snapshot,
         artifacts: _,
     } = result;
@@ -133,7 +134,11 @@ fn attempt_end(context: &StepContext, result: StepResult) -> AttemptEnd {
             causes: vec![cause.to_owned()],
         };
     }
-    AttemptEnd::Exited { exit_code, snapshot }
+    AttemptEnd::Exited {
+        exit_code,
+        cause,
+        snapshot,
+    }
 }
 
 pub(super) async fn reap(runner: Arc<dyn StepRunner>, snapshots: Vec<SnapshotRef>) -> Report {

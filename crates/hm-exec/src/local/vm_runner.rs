@@ -152,6 +152,7 @@ impl StepRunner for VmRunner {
         let StepRun {
             exit,
             stopped,
+            out_of_memory,
             usage,
             duration: _,
             snapshot,
@@ -170,8 +171,14 @@ impl StepRunner for VmRunner {
         if let Some(snapshot) = snapshot.clone() {
             context.remember(ParentState { snapshot, state });
         }
+        let cause = out_of_memory.then(|| out_of_memory_text(context));
+        if let Some(cause) = cause.as_deref().filter(|_| exit == 0) {
+            // The command coped with it: whoever reads the log should know all the same.
+            context.note(cause);
+        }
         Ok(StepResult {
             exit_code: exit,
+            cause: cause.filter(|_| exit != 0),
             committed_snapshot: snapshot,
             artifacts: Vec::new(),
         })
@@ -207,6 +214,12 @@ impl Boot {
     }
 }
 
+fn out_of_memory_text(context: &StepContext) -> String {
+    let limit = context.step().resources.as_ref().and_then(|limits| limits.memory_mib);
+    let limit = limit.map_or_else(String::new, |limit| format!(" of {limit} MiB (`resources.memory_mib`)"));
+    format!("out of memory: the kernel killed a process at the step's limit{limit}")
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("the step it boots from was not run in a machine")]
 struct NoParentState;
@@ -222,8 +235,6 @@ async fn unless_stopped<T>(stop: &StopToken, work: impl Future<Output = Result<T
 fn step_error(error: HmVmError) -> StepError {
     match error {
         HmVmError::Stopped => StepError::Stopped,
-        HmVmError::Vm(_) | HmVmError::Cache { .. } | HmVmError::Policy { .. } | HmVmError::Network { .. } => {
-            StepError::engine(error)
-        }
+        HmVmError::Vm(_) | HmVmError::Cache { .. } | HmVmError::Policy { .. } => StepError::engine(error),
     }
 }

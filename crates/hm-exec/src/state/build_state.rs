@@ -74,6 +74,7 @@ impl BuildState {
             waiting_for: u32::try_from(graph.prerequisites(at).len()).unwrap_or(u32::MAX),
             open_children: u32::try_from(count(graph.children(at))).unwrap_or(u32::MAX),
             snapshot: None,
+            cause: None,
             since: Duration::ZERO,
         });
         Self {

@@ -58,6 +58,8 @@ pub enum AttemptEnd {
     Exited {
         /// 128 + n for an end by signal n.
         exit_code: i32,
+        /// Why it failed, where more is known than the exit code.
+        cause: Option<String>,
         /// The snapshot it left, which others can boot from.
         snapshot: Option<SnapshotRef>,
     },

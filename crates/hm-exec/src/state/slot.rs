@@ -53,6 +53,8 @@ pub(super) struct Slot {
     pub(super) open_children: u32,
     /// What others can boot from, until nobody needs it any more.
     pub(super) snapshot: Option<SnapshotRef>,
+    /// Why its command failed, where more is known than the exit code.
+    pub(super) cause: Option<String>,
     /// Age of the build when the step was looked up or started.
     pub(super) since: Duration,
 }

@@ -180,8 +180,17 @@ impl Turn<'_> {
         };
         self.state.free_permits += 1;
         let outcome = match (end, cause) {
-            (AttemptEnd::Exited { exit_code, snapshot }, _) => {
-                self.state.slots[at.get()].snapshot = snapshot;
+            (
+                AttemptEnd::Exited {
+                    exit_code,
+                    cause,
+                    snapshot,
+                },
+                _,
+            ) => {
+                let slot = &mut self.state.slots[at.get()];
+                slot.snapshot = snapshot;
+                slot.cause = cause;
                 if exit_code == 0 {
                     StepOutcome::Passed { cached: false }
                 } else {
@@ -262,11 +271,10 @@ impl Turn<'_> {
         let exit_code = exit_code_of(outcome);
         let causes = match outcome {
             StepOutcome::Errored { causes } => causes.clone(),
-            StepOutcome::Passed { .. }
-            | StepOutcome::Failed { .. }
-            | StepOutcome::TimedOut
-            | StepOutcome::Canceled(_)
-            | StepOutcome::Skipped(_) => Vec::new(),
+            StepOutcome::Failed { .. } => self.state.slots[at.get()].cause.iter().cloned().collect(),
+            StepOutcome::Passed { .. } | StepOutcome::TimedOut | StepOutcome::Canceled(_) | StepOutcome::Skipped(_) => {
+                Vec::new()
+            }
         };
         let duration = self.now.saturating_sub(self.state.slots[at.get()].since);
         self.append(BuildEvent::StepEnd {
@@ -284,7 +292,13 @@ impl Turn<'_> {
     fn append_chain_failed(&mut self, at: StepIndex, outcome: &StepOutcome) {
         let step = self.state.step(at);
         let said = match outcome {
-            StepOutcome::Failed { exit_code } => format!("{} exited with {exit_code}", display_name(step)),
+            StepOutcome::Failed { exit_code } => {
+                let said = format!("{} exited with {exit_code}", display_name(step));
+                match &self.state.slots[at.get()].cause {
+                    Some(cause) => format!("{said}: {cause}"),
+                    None => said,
+                }
+            }
             StepOutcome::TimedOut => format!("{} ran over its time", display_name(step)),
             StepOutcome::Errored { causes } => {
                 let cause = causes.first().map_or("unknown cause", String::as_str);

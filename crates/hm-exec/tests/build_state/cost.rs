@@ -26,6 +26,7 @@ fn run(nodes: &[Node], fail: Option<u32>) -> (BuildStatus, usize) {
                         step,
                         end: AttemptEnd::Exited {
                             exit_code,
+                            cause: None,
                             snapshot: None,
                         },
                     });

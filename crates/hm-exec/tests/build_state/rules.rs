@@ -57,6 +57,24 @@ fn a_failure_cancels_siblings_and_is_still_a_failure() {
 }
 
 #[test]
+fn what_is_known_of_a_failure_is_told_with_it() {
+    let mut build = begun(&[step("hungry"), step("child").on(0)]);
+    build.exits_because(0, 137, Some("out of memory: at 64 MiB"));
+    assert_eq!(build.fates(), ["Failed 137", "skipped: hungry Failed"]);
+    let causes = build.events.iter().find_map(|event| match event {
+        BuildEvent::StepEnd { causes, .. } => Some(causes.clone()),
+        _ => None,
+    });
+    assert_eq!(causes.unwrap(), ["out of memory: at 64 MiB"]);
+    let told = build.events.iter().find_map(|event| match event {
+        BuildEvent::ChainFailed { message, .. } => Some(message.clone()),
+        _ => None,
+    });
+    let told = told.unwrap();
+    assert!(told.ends_with("exited with 137: out of memory: at 64 MiB"), "{told}");
+}
+
+#[test]
 fn keep_going_leaves_independent_branches_alone() {
     let mut build = keep_going(&[
         step("bad"),

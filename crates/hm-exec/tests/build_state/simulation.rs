@@ -153,6 +153,10 @@ impl Simulation {
     }
 
     pub(crate) fn exits(&mut self, step: u32, exit_code: i32) {
+        self.exits_because(step, exit_code, None);
+    }
+
+    pub(crate) fn exits_because(&mut self, step: u32, exit_code: i32, cause: Option<&str>) {
         let at = StepIndex::new(step);
         assert!(self.running.remove(&at), "{step} is not running");
         let (keep, keep_when_failed) = self.keeps[&at];
@@ -160,7 +164,11 @@ impl Simulation {
         let snapshot = snapshot.then(|| self.leave_snapshot(at));
         self.tell(Input::Ended {
             step: at,
-            end: AttemptEnd::Exited { exit_code, snapshot },
+            end: AttemptEnd::Exited {
+                exit_code,
+                cause: cause.map(str::to_owned),
+                snapshot,
+            },
         });
     }
 

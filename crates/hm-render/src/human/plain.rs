@@ -176,6 +176,7 @@ impl HumanRenderer {
                     StepStatus::Failed => {
                         let end = format_args!("✘ {word} with exit code {exit_code} after {took}");
                         writeln!(out, "{prefix} {}", paint.bad(end))?;
+                        write_causes(causes, &prefix, paint, out)?;
                         keep_tail = true;
                     }
                     StepStatus::TimedOut | StepStatus::Skipped => {
@@ -184,9 +185,7 @@ impl HumanRenderer {
                     }
                     StepStatus::Errored => {
                         writeln!(out, "{prefix} {}", paint.bad(format_args!("✘ {word}")))?;
-                        for cause in causes {
-                            writeln!(out, "{prefix} {} {}", paint.bad("cause:"), one_line(cause))?;
-                        }
+                        write_causes(causes, &prefix, paint, out)?;
                         keep_tail = true;
                     }
                 }
@@ -212,4 +211,10 @@ impl HumanRenderer {
     fn prefix(&self, step: &StepView) -> impl Display + use<> {
         self.paint.step(step.position, format!("[{}]", one_line(&step.key)))
     }
+}
+
+fn write_causes(causes: &[String], prefix: &impl Display, paint: Paint, out: &mut Vec<u8>) -> io::Result<()> {
+    causes
+        .iter()
+        .try_for_each(|cause| writeln!(out, "{prefix} {} {}", paint.bad("cause:"), one_line(cause)))
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use hm_plugin_protocol::SnapshotRef;
 
+use super::Network;
+
 /// The error of a backend's own layers, kept whole. Shared, so that the error of one look-up can be given to all who
 /// waited for it.
 pub type SharedError = Arc<dyn Error + Send + Sync>;
@@ -71,6 +73,15 @@ pub enum VmError {
         #[source]
         source: SharedError,
     },
+    /// The machine can't have the network that it is to have.
+    #[error("the machine can't have the network {network:?}", network = .network.to_string())]
+    Network {
+        /// As asked for.
+        network: Network,
+        /// Why.
+        #[source]
+        source: SharedError,
+    },
     /// The workspace could not be put into the machine.
     #[error("can't put the workspace into the machine")]
     Workspace {
@@ -118,6 +129,7 @@ impl VmError {
             Self::Workdir { .. } => "workdir",
             Self::UnknownUser { .. } => "unknown-user",
             Self::Start { .. } => "machine-start",
+            Self::Network { .. } => "network",
             Self::Workspace { .. } => "workspace",
             Self::Exec { .. } => "exec",
             Self::Snapshot { .. } => "snapshot",

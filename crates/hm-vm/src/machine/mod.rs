@@ -9,5 +9,5 @@ mod stop;
 pub use backend::{Vm, VmBackend};
 pub use error::{SharedError, VmError};
 pub use output::OutputSink;
-pub use request::{BootImage, ExecOutcome, ExecRequest, ImageConfig, MachineRequest, Network, Usage};
+pub use request::{BootImage, ExecOutcome, ExecRequest, ImageConfig, Limits, MachineRequest, Network, Usage};
 pub use stop::StopToken;

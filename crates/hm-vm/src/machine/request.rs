@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{OutputSink, StopToken};
+use hm_pipeline_ir::Resources;
 use hm_store::ImageDigest;
 use hm_store::workspace::Workspace;
 
@@ -83,8 +84,46 @@ pub enum Network {
     /// The one `hm` runs in.
     #[default]
     Host,
+    /// One of its own with a way out: what listens on the loopback of the machine `hm` runs on is out of reach, and
+    /// nothing outside reaches in.
+    Isolated,
     /// Loopback only.
     None,
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Host => "host",
+            Self::Isolated => "isolated",
+            Self::None => "none",
+        })
+    }
+}
+
+/// What a machine may use at most. Nothing is limited where a member is absent.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Limits {
+    /// Processors, possibly a fraction; positive.
+    pub cpus: Option<f64>,
+    /// Memory in MiB, what the page cache holds for it included; at least 1.
+    pub memory_mib: Option<u64>,
+    /// Processes and threads at the same time; at least 1.
+    pub pids: Option<u64>,
+}
+
+impl Limits {
+    /// Whether nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl From<&Resources> for Limits {
+    fn from(resources: &Resources) -> Self {
+        let Resources { cpus, memory_mib, pids } = *resources;
+        Self { cpus, memory_mib, pids }
+    }
 }
 
 /// What a machine is to be like.
@@ -94,6 +133,8 @@ pub struct MachineRequest {
     pub workspace: Option<Arc<Workspace>>,
     /// Which network it sees.
     pub network: Network,
+    /// What each command in it may use.
+    pub limits: Limits,
 }
 
 /// One command to run in a machine as `sh -c CMD`.
@@ -120,6 +161,8 @@ pub struct ExecOutcome {
     pub exit: i32,
     /// The stop token was used before the command ended.
     pub stopped: bool,
+    /// The kernel killed a process of the command because [`Limits::memory_mib`] was used up.
+    pub out_of_memory: bool,
     /// What it used, where the backend can tell.
     pub usage: Option<Usage>,
 }

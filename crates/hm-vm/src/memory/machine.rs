@@ -45,7 +45,11 @@ impl MemoryMachine {
         start: &Snapshot,
         request: &MachineRequest,
     ) -> Result<Self, VmError> {
-        let MachineRequest { workspace, network: _ } = request;
+        let MachineRequest {
+            workspace,
+            network: _,
+            limits: _,
+        } = request;
         let mut fs = start.fs.clone();
         let identity = user_of(&fs, &start.config)?;
         let mut notes = Vec::new();
@@ -120,6 +124,7 @@ impl Vm for MemoryMachine {
             return Ok(ExecOutcome {
                 exit: TERMINATED,
                 stopped: true,
+                out_of_memory: false,
                 usage: None,
             });
         }
@@ -146,6 +151,7 @@ impl Vm for MemoryMachine {
         Ok(ExecOutcome {
             exit,
             stopped: stop.is_stopped(),
+            out_of_memory: false,
             usage: None,
         })
     }

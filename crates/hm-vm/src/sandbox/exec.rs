@@ -44,6 +44,7 @@ impl Attendance<'_> {
         Ok(ExecOutcome {
             exit: report.status.code(),
             stopped: self.stop.is_stopped(),
+            out_of_memory: false,
             usage: Some(usage),
         })
     }

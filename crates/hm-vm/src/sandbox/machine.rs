@@ -67,6 +67,7 @@ impl SandboxMachine {
             hostname: HOSTNAME.to_owned(),
             network: match self.network {
                 Network::Host => SandboxNetwork::Host,
+                Network::Isolated => return Err(no_way_out()),
                 Network::None => SandboxNetwork::None,
             },
             stdout: streams.0,
@@ -96,6 +97,7 @@ impl Vm for SandboxMachine {
             return Ok(ExecOutcome {
                 exit: TERMINATED,
                 stopped: true,
+                out_of_memory: false,
                 usage: None,
             });
         }
@@ -166,5 +168,12 @@ impl Vm for SandboxMachine {
         scratch.close().map_err(|error| VmError::Close {
             source: Arc::new(error),
         })
+    }
+}
+
+fn no_way_out() -> VmError {
+    VmError::Network {
+        network: Network::Isolated,
+        source: Arc::new(std::io::Error::from(std::io::ErrorKind::Unsupported)),
     }
 }

@@ -74,7 +74,7 @@ fn make(layer: &Path, kind: LayerKind) -> io::Result<()> {
             }
             Ok(())
         }
-        Network::None => file(&etc.join("hosts"), LOCALHOST.as_bytes()),
+        Network::Isolated | Network::None => file(&etc.join("hosts"), LOCALHOST.as_bytes()),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Why a step could not be looked up or run.
 
-use hm_pipeline_ir::NetworkMode;
 use hm_store::workspace::PatternError;
 use hm_store::{CacheError, CacheKey};
 
@@ -27,12 +26,6 @@ pub enum HmVmError {
         /// Why.
         #[source]
         source: PatternError,
-    },
-    /// The step asks for a network that machines can't have.
-    #[error("machines can't have the network {network:?}")]
-    Network {
-        /// The network.
-        network: NetworkMode,
     },
     /// A stop was asked for while an identical step was waited for.
     #[error("the step was told to stop before it ran")]

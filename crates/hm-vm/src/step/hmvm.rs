@@ -15,7 +15,7 @@ use super::error::HmVmError;
 use super::material::{Gathering, Selections};
 use super::spec::{Lookup, LookupAnswer, PendingEntry, Reservation, StepBase, StepRun, StepSpec, StepState};
 use crate::cache_key::{BootsFrom, KeyInput};
-use crate::machine::{ExecOutcome, ExecRequest, MachineRequest, Network, OutputSink, StopToken, Vm, VmBackend};
+use crate::machine::{ExecOutcome, ExecRequest, Limits, MachineRequest, Network, OutputSink, StopToken, Vm, VmBackend};
 
 /// What [`HmVm`] works with.
 #[derive(Clone, Debug)]
@@ -232,14 +232,14 @@ impl HmVm {
     }
 
     async fn boot(&self, spec: &StepSpec<'_>) -> Result<Box<dyn Vm>, HmVmError> {
-        let network = match self.network_mode(spec) {
-            NetworkMode::Host => Network::Host,
-            NetworkMode::None => Network::None,
-            network @ NetworkMode::Isolated => return Err(HmVmError::Network { network }),
-        };
         let request = MachineRequest {
             workspace: spec.workspace.cloned(),
-            network,
+            network: match self.network_mode(spec) {
+                NetworkMode::Host => Network::Host,
+                NetworkMode::Isolated => Network::Isolated,
+                NetworkMode::None => Network::None,
+            },
+            limits: spec.step.resources.as_ref().map(Limits::from).unwrap_or_default(),
         };
         Ok(match spec.base {
             StepBase::Image(image) => self.backend().create(image, &request).await?,
@@ -264,11 +264,17 @@ impl HmVm {
             grace: spec.grace,
             sink,
         });
-        let ExecOutcome { exit, stopped, usage } = ended.await?;
+        let ExecOutcome {
+            exit,
+            stopped,
+            out_of_memory,
+            usage,
+        } = ended.await?;
         let duration = begun.elapsed();
         let mut run = StepRun {
             exit,
             stopped,
+            out_of_memory,
             usage,
             duration,
             snapshot: None,
@@ -302,6 +308,7 @@ impl HmVm {
     fn network_mode(&self, spec: &StepSpec<'_>) -> NetworkMode {
         spec.step.network.unwrap_or(match self.inner.settings.default_network {
             Network::Host => NetworkMode::Host,
+            Network::Isolated => NetworkMode::Isolated,
             Network::None => NetworkMode::None,
         })
     }

@@ -109,6 +109,8 @@ pub struct StepRun {
     pub exit: i32,
     /// It was told to stop before its end. Then nothing of it is kept.
     pub stopped: bool,
+    /// The kernel killed a process of it because its memory limit was used up.
+    pub out_of_memory: bool,
     /// What it used.
     pub usage: Option<Usage>,
     /// How long the command took.

@@ -96,6 +96,7 @@ impl Ground {
         let request = MachineRequest {
             workspace,
             network: Network::Host,
+            ..MachineRequest::default()
         };
         self.backend.create(&self.image, &request).await.unwrap()
     }
@@ -108,6 +109,7 @@ impl Ground {
         let request = MachineRequest {
             workspace,
             network: Network::Host,
+            ..MachineRequest::default()
         };
         self.backend.restore(from, &request).await.unwrap()
     }
@@ -147,6 +149,7 @@ pub(crate) async fn run_request(machine: &mut dyn Vm, mut request: ExecRequest) 
     let ExecOutcome {
         exit,
         stopped,
+        out_of_memory: _,
         usage: _,
     } = machine.exec(request).await?;
     let mut streams = kept.0.lock().unwrap();

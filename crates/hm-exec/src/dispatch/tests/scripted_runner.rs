@@ -175,6 +175,7 @@ impl StepRunner for ScriptedRunner {
         }
         Ok(StepResult {
             exit_code,
+            cause: None,
             committed_snapshot,
             artifacts: Vec::new(),
         })

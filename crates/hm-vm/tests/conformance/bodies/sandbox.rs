@@ -26,6 +26,7 @@ async fn boot(ground: &Ground, image: &BootImage, network: Network) -> Box<dyn V
     let request = MachineRequest {
         workspace: None,
         network,
+        ..MachineRequest::default()
     };
     ground.backend.create(image, &request).await.unwrap()
 }
@@ -87,6 +88,7 @@ pub(super) async fn the_images_user_owns_the_workspace(ground: &Ground) {
     let request = MachineRequest {
         workspace: Some(ground.capture()),
         network: Network::Host,
+        ..MachineRequest::default()
     };
     let mut machine = ground.backend.create(&image, &request).await.unwrap();
     says(
