@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Draw the steps of a pipeline and their order
     Graph(GraphArgs),
+    /// Write a first pipeline for this repository
+    Init(InitArgs),
     /// Print a JSON Schema
     Schema(SchemaArgs),
     /// Tell what holds on this host, and what to do about what does not
@@ -67,6 +69,7 @@ impl Command {
             | Self::Pipelines(_)
             | Self::Render(_)
             | Self::Graph(_)
+            | Self::Init(_)
             | Self::Schema(_)
             | Self::Doctor(_)
             | Self::Version => None,
@@ -139,6 +142,44 @@ pub(crate) enum Picture {
     Mermaid,
     /// A picture
     Svg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InitArgs {
+    /// What the repository holds; found from its files where not given
+    #[arg(short = 't', long = "type", value_enum, value_name = "KIND")]
+    pub(crate) kind: Option<ProjectKind>,
+
+    /// Folder that gets a `.hm/`
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Write over a pipeline that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// What a repository holds.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ProjectKind {
+    /// C or C++ with cmake
+    Cmake,
+    /// Elixir with Mix
+    Elixir,
+    /// JavaScript with Next
+    Nextjs,
+    /// JavaScript or TypeScript
+    Js,
+    /// Rust with Cargo
+    Rust,
+    /// Zig
+    Zig,
+    /// Python with uv
+    Python,
+    /// Go
+    Go,
+    /// Anything
+    Blank,
 }
 
 #[derive(Args, Debug)]

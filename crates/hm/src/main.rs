@@ -9,6 +9,7 @@ mod error;
 mod exit;
 mod graph;
 mod images;
+mod init;
 mod output;
 mod process;
 mod settings;
@@ -58,6 +59,7 @@ fn dispatch(cli: &Cli, process: &Process) -> Result<Exit, CliError> {
         Command::Render(args) => commands::render(args, process),
         Command::Check(args) => commands::check(args, process),
         Command::Graph(args) => commands::graph(args, process),
+        Command::Init(args) => commands::init(args, process),
         Command::Schema(args) => commands::schema(args),
         Command::Doctor(_) => commands::doctor(),
         Command::Version => {

@@ -25,3 +25,9 @@ pub(crate) fn unwritable(error: &io::Error, exit: Exit) -> CliError {
 pub(crate) fn note(text: &str) {
     drop(writeln!(stderr().lock(), "{text}"));
 }
+
+/// Writes a question, whose answer goes on the same line.
+pub(crate) fn ask(text: &str) {
+    let mut err = stderr().lock();
+    drop(err.write_all(text.as_bytes()).and_then(|()| err.flush()));
+}

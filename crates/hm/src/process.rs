@@ -69,6 +69,11 @@ impl Process {
         self.colors(choice, std::io::stderr().is_terminal())
     }
 
+    /// Whether somebody can be asked: questions go to standard error, answers come from standard input.
+    pub(crate) fn is_interactive() -> bool {
+        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
     /// `--color` first, then `NO_COLOR` (no-color.org), `CLICOLOR_FORCE` and the terminal.
     fn colors(&self, choice: ColorChoice, terminal: bool) -> bool {
         match choice {
