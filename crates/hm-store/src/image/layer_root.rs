@@ -10,10 +10,9 @@ use rustix::io::Errno;
 use super::error::UnpackError;
 use crate::files::remove_tree;
 
-/// A layer's root, and those of the layers below it.
+/// A layer's root.
 pub(super) struct LayerRoot {
     root: OwnedFd,
-    lower: Vec<OwnedFd>,
 }
 
 /// Where an entry goes.
@@ -25,20 +24,16 @@ pub(super) struct Place {
 }
 
 impl LayerRoot {
-    pub(super) fn open(root: &Path, lower: &[&Path]) -> Result<Self, UnpackError> {
-        let open = |path: &Path| {
-            rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(
-                |source| UnpackError::Entry {
-                    doing: "open the folder",
-                    path: path.display().to_string(),
-                    source: source.into(),
-                },
-            )
-        };
-        Ok(Self {
-            root: open(root)?,
-            lower: lower.iter().map(|path| open(path)).collect::<Result<_, _>>()?,
-        })
+    pub(super) fn open(root: &Path) -> Result<Self, UnpackError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::open(root, flags, Mode::empty()) {
+            Ok(root) => Ok(Self { root }),
+            Err(source) => Err(UnpackError::Entry {
+                doing: "open the folder",
+                path: root.display().to_string(),
+                source: source.into(),
+            }),
+        }
     }
 
     /// Opens a folder to work in. Links are followed as they would be with this root as `/`.
@@ -51,19 +46,10 @@ impl LayerRoot {
         open_in(&self.root, path, OFlags::RDONLY, ResolveFlags::IN_ROOT)
     }
 
-    /// The folder with this path in the layers below.
-    pub(super) fn lower_folder(&self, path: &[u8]) -> Option<Stat> {
-        let find = |root: &OwnedFd| {
-            open_in(
-                root,
-                path,
-                OFlags::PATH,
-                ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS,
-            )
-        };
-        self.lower
-            .iter()
-            .find_map(|root| rustix::fs::fstat(find(root).ok()?).ok())
+    /// The folder with this path, if there is one and no link leads to it.
+    pub(super) fn stat_folder(&self, path: &[u8]) -> Option<Stat> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        rustix::fs::fstat(open_in(&self.root, path, OFlags::PATH, resolve).ok()?).ok()
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::archive::ImageLimits;
+use super::ImageLimits;
 use super::folder::folder_digest;
 use super::host::host_digest;
 use super::{ImageError, ImageRef, Platform};

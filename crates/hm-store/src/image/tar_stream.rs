@@ -120,11 +120,6 @@ impl<R: Read> TarStream<R> {
         }
     }
 
-    /// What the archive is read from.
-    pub(super) fn into_inner(self) -> R {
-        self.reader
-    }
-
     /// The next entry; what is left of the last one's data is passed over.
     pub(super) fn next(&mut self) -> Result<Option<TarEntry>, TarError> {
         let mut long_path = None;

@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::error::UnpackError;
+use super::folder_end::{FolderEnd, UnfinishedFolders, set_xattrs};
 use super::layer_root::{LayerRoot, Place, shown};
 use super::tar_stream::{TarEntry, TarError, TarKind, TarStream};
 use crate::files::XattrNamespace;
@@ -35,17 +36,16 @@ pub(super) struct UnpackSettings {
     pub(super) max_entries: u64,
 }
 
-/// Unpacks all entries below `target`, an empty folder. Folders that the archive needs and doesn't have get mode and
-/// owner of the same folder in `lower` (the uppermost first).
+/// Unpacks all entries below `target`, an empty folder. The folders in it are to be finished when the layers below it
+/// are there.
 pub(super) fn unpack<R: Read>(
     reader: R,
     target: &Path,
-    lower: &[&Path],
     settings: &UnpackSettings,
-) -> Result<R, UnpackError> {
+) -> Result<UnfinishedFolders, UnpackError> {
     let mut unpacking = Unpacking {
         settings,
-        root: LayerRoot::open(target, lower)?,
+        root: LayerRoot::open(target)?,
         tar: TarStream::new(reader),
         folders: BTreeMap::new(),
         opaque: BTreeSet::new(),
@@ -53,17 +53,11 @@ pub(super) fn unpack<R: Read>(
         buffer: vec![0; CHUNK],
     };
     unpacking.all()?;
-    Ok(unpacking.tar.into_inner())
-}
-
-/// What a folder gets when all is in it.
-#[derive(Clone, Default)]
-struct FolderEnd {
-    mode: u32,
-    uid: u32,
-    gid: u32,
-    mtime_ns: Option<i128>,
-    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    Ok(UnfinishedFolders {
+        root: unpacking.root,
+        folders: unpacking.folders,
+        as_root: settings.as_root,
+    })
 }
 
 struct Unpacking<'a, R> {
@@ -92,8 +86,7 @@ impl<R: Read> Unpacking<'_, R> {
             self.one(&entry)?;
         }
         self.write_whiteouts()?;
-        self.mark_opaque()?;
-        self.finish_folders()
+        self.mark_opaque()
     }
 
     fn one(&mut self, entry: &TarEntry) -> Result<(), UnpackError> {
@@ -178,7 +171,7 @@ impl<R: Read> Unpacking<'_, R> {
             rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(failed)?;
         }
         rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode)).map_err(failed)?;
-        self.set_xattrs(&file, &entry.xattrs).map_err(failed)?;
+        set_xattrs(&file, &entry.xattrs, self.settings.as_root).map_err(failed)?;
         rustix::fs::futimens(&file, &times(timespec(entry.mtime_ns))).map_err(failed)
     }
 
@@ -291,22 +284,6 @@ impl<R: Read> Unpacking<'_, R> {
         .map_err(|source| place.error("set the owner of", source))
     }
 
-    /// Sets what belongs to the file: capabilities, access lists, users' attributes. Marks of overlayfs are never
-    /// taken from an archive: they would change what the stack shows. A file system without attributes has none.
-    fn set_xattrs(&self, file: impl AsFd, xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Errno> {
-        for (name, value) in xattrs {
-            let for_all = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
-            let for_root = name == b"security.capability" || name.starts_with(b"system.posix_acl_");
-            if for_all || (for_root && self.settings.as_root) {
-                match rustix::fs::fsetxattr(&file, name.as_slice(), value, XattrFlags::empty()) {
-                    Ok(()) | Err(Errno::OPNOTSUPP) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Opens a folder of the layer, making what of it isn't there.
     fn folder(&mut self, parts: &[&[u8]]) -> Result<OwnedFd, UnpackError> {
         let path = parts.join(&b'/');
@@ -333,21 +310,7 @@ impl<R: Read> Unpacking<'_, R> {
     }
 
     fn implied_folder(&mut self, parts: &[&[u8]]) {
-        let path = parts.join(&b'/');
-        let end = match self.root.lower_folder(&path) {
-            Some(stat) => FolderEnd {
-                mode: stat.st_mode & 0o7777,
-                uid: stat.st_uid,
-                gid: stat.st_gid,
-                mtime_ns: Some(crate::nanoseconds::mtime_ns(&stat)),
-                xattrs: Vec::new(),
-            },
-            None => FolderEnd {
-                mode: 0o755,
-                ..FolderEnd::default()
-            },
-        };
-        self.folders.insert(path, end);
+        self.folders.insert(parts.join(&b'/'), FolderEnd::AsBelow);
     }
 
     /// A whiteout hides what is below this layer. What the layer itself has in its place stays; a folder then hides
@@ -393,32 +356,6 @@ impl<R: Read> Unpacking<'_, R> {
         }
         Ok(())
     }
-
-    /// Deepest first: closing a folder's mode hinders no later one, and its time stays.
-    fn finish_folders(&mut self) -> Result<(), UnpackError> {
-        for (path, end) in self.folders.iter().rev() {
-            let failed = |source: Errno| UnpackError::Entry {
-                doing: "finish the folder",
-                path: shown(path),
-                source: source.into(),
-            };
-            let folder = match self.root.open_to_change(path) {
-                // Something took its place through another path.
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
-                other => other.map_err(failed)?,
-            };
-            if self.settings.as_root {
-                rustix::fs::fchown(&folder, Some(Uid::from_raw(end.uid)), Some(Gid::from_raw(end.gid)))
-                    .map_err(failed)?;
-            }
-            self.set_xattrs(&folder, &end.xattrs).map_err(failed)?;
-            rustix::fs::fchmod(&folder, Mode::from_raw_mode(end.mode)).map_err(failed)?;
-            if let Some(mtime) = end.mtime_ns {
-                rustix::fs::futimens(&folder, &times(timespec(mtime))).map_err(failed)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The path's parts. One slash or more in front means the layer's root; a part `..` leads out, or could.
@@ -456,11 +393,11 @@ fn set_times(entry: &TarEntry, place: &Place) -> Result<(), UnpackError> {
 
 fn folder_end(entry: &TarEntry) -> Result<FolderEnd, UnpackError> {
     let (uid, gid) = owner(entry)?;
-    Ok(FolderEnd {
+    Ok(FolderEnd::Told {
         mode: entry.mode,
         uid,
         gid,
-        mtime_ns: Some(entry.mtime_ns),
+        mtime_ns: entry.mtime_ns,
         xattrs: entry.xattrs.clone(),
     })
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "helpers of tests may panic")]
 
 mod access;
+mod at_once;
 mod bad_days;
 mod fake;
 mod made;

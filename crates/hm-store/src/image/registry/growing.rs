@@ -29,8 +29,9 @@ struct State {
     done: Option<Partial>,
 }
 
+/// How far a download is.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-enum Phase {
+pub(super) enum Phase {
     /// Nothing can be read yet.
     #[default]
     Waiting,
@@ -44,14 +45,6 @@ enum Phase {
     Failed,
 }
 
-/// How a layer arrives.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Arrival {
-    Present,
-    Readable,
-    Failed,
-}
-
 impl Growing {
     /// The end that writes; to be made once.
     pub(super) fn writer(&self) -> Writer {
@@ -59,18 +52,14 @@ impl Growing {
     }
 
     /// Waits until something can be said.
-    pub(super) fn wait(&self) -> Arrival {
-        let state = self.wait_while(|state| state.phase == Phase::Waiting);
-        match state.phase {
-            Phase::Present => Arrival::Present,
-            Phase::Waiting | Phase::Failed => Arrival::Failed,
-            Phase::Coming | Phase::Whole => Arrival::Readable,
-        }
+    pub(super) fn wait(&self) -> Phase {
+        self.wait_while(|state| state.phase == Phase::Waiting).phase
     }
 
     /// Waits until no more comes.
-    pub(super) fn wait_for_end(&self) {
-        drop(self.wait_while(|state| matches!(state.phase, Phase::Waiting | Phase::Coming)));
+    pub(super) fn wait_for_end(&self) -> Phase {
+        self.wait_while(|state| matches!(state.phase, Phase::Waiting | Phase::Coming))
+            .phase
     }
 
     /// The finished file, to be let go of.

@@ -14,13 +14,14 @@ use super::growing::Growing;
 use super::partial::remove_forgotten;
 use super::record::{PullRecord, Pulled, index_name};
 use super::repository::{Document, Repository};
-use super::unpacking::{Arriving, unpack_all};
+use super::unpacking::{Arriving, ArrivingLayer};
 use super::{PullEvent, PullObserver, RegistryError, RegistrySettings};
 use crate::error::IndexError;
 use crate::ids::ImageDigest;
 use crate::image::blobs::Blobs;
 use crate::image::choose::{self, Chosen};
 use crate::image::documents::{Descriptor, Node};
+use crate::image::layers::{AT_ONCE, UnpackingLayers};
 use crate::image::{ImageError, ImageLimits, Platform, RegistryRef, ResolvedImage};
 use crate::store::Store;
 
@@ -222,9 +223,9 @@ impl Puller {
             .map_or(PARALLEL_DOWNLOADS, Into::into);
         let permits = Arc::new(Semaphore::new(parallel));
         let mut downloads = JoinSet::new();
-        let mut arriving = Vec::new();
+        let (mut layers, mut arriving) = (Vec::new(), Vec::new());
         let mut coming = HashMap::new();
-        for (number, (source, layer)) in chosen.layers.iter().zip(ids).enumerate() {
+        for (number, (mut source, layer)) in chosen.layers.into_iter().zip(ids).enumerate() {
             let Some((blob, size)) = source.stored else { continue };
             let growing = Growing::default();
             let wanted = Wanted {
@@ -240,12 +241,13 @@ impl Puller {
                 Arc::clone(&permits),
             );
             downloads.spawn(work);
-            coming.insert(Arriving::file_name(source, number), (growing.clone(), size));
-            arriving.push(Arriving {
+            source.name = Arriving::file_name(&source, number);
+            coming.insert(source.name.clone(), (growing.clone(), size));
+            layers.push((layer, source));
+            arriving.push(ArrivingLayer {
                 number,
-                layer,
+                digest: blob.to_string(),
                 growing,
-                source: source.clone(),
             });
         }
         let blobs = Blobs::Fetched {
@@ -253,36 +255,49 @@ impl Puller {
             documents,
             layers: coming,
         };
+        let threads = layers.len().min(AT_ONCE);
+        let arriving = Arriving {
+            layers: arriving,
+            observer: Arc::clone(&self.repository.observer),
+        };
+        let work = Arc::new(UnpackingLayers::new(
+            store.clone(),
+            blobs,
+            layers,
+            arriving,
+            self.limits,
+        ));
         let mut unpacking = JoinSet::new();
-        let (store, limits, observer) = (store.clone(), self.limits, Arc::clone(&self.repository.observer));
-        unpacking.spawn_blocking(move || unpack_all(&store, &blobs, arriving, &limits, &*observer));
+        for _ in 0..threads {
+            let work = Arc::clone(&work);
+            unpacking.spawn_blocking(move || work.work());
+        }
         let end = self.both(&mut downloads, &mut unpacking).await;
         downloads.shutdown().await;
-        // It ends soon: nothing comes any more.
+        // They end soon: nothing comes any more.
         while unpacking.join_next().await.is_some() {}
-        end
+        end.map(|()| work.is_anew())
     }
 
     /// Waits for both. What is wrong with a download is why unpacking it failed.
     async fn both(
         &self,
         downloads: &mut JoinSet<Result<(), RegistryError>>,
-        unpacking: &mut JoinSet<Result<bool, ImageError>>,
-    ) -> Result<bool, ImageError> {
-        let mut unpacked = None;
+        unpacking: &mut JoinSet<Result<(), ImageError>>,
+    ) -> Result<(), ImageError> {
+        let mut unpacked = Ok(());
         loop {
             tokio::select! {
                 biased;
                 Some(done) = downloads.join_next() => self.joined(done)??,
                 Some(done) = unpacking.join_next() => match self.joined(done)? {
-                    Err(error @ ImageError::Registry(_)) => unpacked = Some(Err(error)),
+                    Err(error @ ImageError::Registry(_)) => unpacked = unpacked.and(Err(error)),
                     Err(error) => return Err(error),
-                    Ok(anew) => unpacked = Some(Ok(anew)),
+                    Ok(()) => {}
                 },
-                else => break,
+                else => return unpacked,
             }
         }
-        unpacked.unwrap_or_else(|| Err(self.ended()))
     }
 
     fn joined<T>(&self, done: Result<T, JoinError>) -> Result<T, ImageError> {

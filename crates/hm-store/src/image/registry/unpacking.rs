@@ -1,66 +1,69 @@
-//! Unpacks layers in their order, while they arrive.
+//! Layers on their way from a registry.
 
-use super::growing::{Arrival, Growing};
+use std::sync::Arc;
+
+use super::growing::{Growing, Phase};
 use super::{PullEvent, PullObserver, RegistryError};
 use crate::ids::LayerId;
-use crate::image::blobs::Blobs;
+use crate::image::ImageError;
 use crate::image::choose::LayerSource;
-use crate::image::{ImageError, ImageLimits};
-use crate::store::Store;
+use crate::image::layers::{Arrival, Arrivals};
 
-/// A layer on its way.
+/// Layers that are being downloaded.
 #[derive(Debug)]
 pub(super) struct Arriving {
+    pub(super) layers: Vec<ArrivingLayer>,
+    pub(super) observer: Arc<dyn PullObserver>,
+}
+
+#[derive(Debug)]
+pub(super) struct ArrivingLayer {
     /// Its place in the image.
     pub(super) number: usize,
-    pub(super) layer: LayerId,
-    pub(super) source: LayerSource,
+    /// For messages.
+    pub(super) digest: String,
     pub(super) growing: Growing,
 }
 
 impl Arriving {
-    /// The name that its bytes have among the image's files: an image may have the same layer twice.
+    /// The name that a layer's bytes have among the image's files: an image may have the same layer twice.
     pub(super) fn file_name(source: &LayerSource, number: usize) -> String {
         format!("{number}/{}", source.name)
     }
+
+    fn given_up(&self, layer: usize) -> ImageError {
+        let digest = self.layers[layer].digest.clone();
+        RegistryError::GivenUp { digest }.into()
+    }
 }
 
-/// Unpacks those that aren't there; tells whether there were any.
-pub(super) fn unpack_all(
-    store: &Store,
-    blobs: &Blobs,
-    arriving: Vec<Arriving>,
-    limits: &ImageLimits,
-    observer: &dyn PullObserver,
-) -> Result<bool, ImageError> {
-    let mut anew = false;
-    let mut below: Vec<LayerId> = Vec::new();
-    for Arriving {
-        number,
-        layer,
-        mut source,
-        growing,
-    } in arriving
-    {
-        match growing.wait() {
-            Arrival::Present => {}
-            Arrival::Failed => return Err(RegistryError::GivenUp { digest: source.name }.into()),
-            Arrival::Readable => {
-                source.name = Arriving::file_name(&source, number);
-                let folder = store.layout().layer(&layer);
-                let unpacked = store.unpack_layer(blobs, &source, &below, &folder, limits);
-                // Whether the bytes were right is known at their end only.
-                growing.wait_for_end();
-                let Some(done) = growing.take_done() else {
-                    return Err(RegistryError::GivenUp { digest: source.name }.into());
-                };
-                done.remove()?;
-                unpacked?;
-                observer.event(PullEvent::LayerUnpacked { layer: number });
-                anew = true;
-            }
+impl Arrivals for Arriving {
+    fn wait(&self, layer: usize, _: &LayerId) -> Result<Arrival, ImageError> {
+        match self.layers[layer].growing.wait() {
+            Phase::Present => Ok(Arrival::Present),
+            Phase::Coming | Phase::Whole => Ok(Arrival::Readable),
+            Phase::Waiting | Phase::Failed => Err(self.given_up(layer)),
         }
-        below.push(layer);
     }
-    Ok(anew)
+
+    /// What could not be unpacked is of no use to a later pull, unless the download is why.
+    fn read(&self, layer: usize, unpacked: bool) -> Result<(), ImageError> {
+        let growing = &self.layers[layer].growing;
+        if growing.wait_for_end() == Phase::Failed {
+            return Err(self.given_up(layer));
+        }
+        if !unpacked && let Some(file) = growing.take_done() {
+            file.remove()?;
+        }
+        Ok(())
+    }
+
+    fn placed(&self, layer: usize) -> Result<(), ImageError> {
+        let ArrivingLayer { number, growing, .. } = &self.layers[layer];
+        if let Some(file) = growing.take_done() {
+            file.remove()?;
+        }
+        self.observer.event(PullEvent::LayerUnpacked { layer: *number });
+        Ok(())
+    }
 }

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use tar::EntryType;
 
-use super::super::archive::ImageLimits;
-use super::super::{ImageError, ImageRef, UnpackError};
+use super::super::{ImageError, ImageLimits, ImageRef, UnpackError};
 use super::make::{Bench, Tar, amd64, whole};
 
 fn is_root() -> bool {
