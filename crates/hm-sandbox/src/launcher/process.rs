@@ -9,7 +9,7 @@ use super::host_view::MountedView;
 use super::serve;
 use crate::protocol::Channel;
 use crate::request::{Confinement, IdMap};
-use crate::seccomp::Filters;
+use crate::seccomp::Filter;
 use crate::sys::{self, SingleThread};
 
 /// The zeroth argument that makes a program a launcher.
@@ -30,7 +30,7 @@ pub(crate) struct Context {
     pub(crate) ids: IdMap,
     /// The session keyring is no one else's.
     pub(crate) own_keyring: bool,
-    pub(crate) filters: Filters,
+    pub(crate) filter: Filter,
     /// Steps in the host's network can be kept from its abstract sockets.
     pub(crate) scopes_sockets: bool,
     /// Device nodes can be made and used.

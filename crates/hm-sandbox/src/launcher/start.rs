@@ -12,7 +12,7 @@ use super::{host_view, ids};
 use crate::error::{SetupError, Stage, at};
 use crate::protocol::StartPlan;
 use crate::request::IdMap;
-use crate::seccomp::Filters;
+use crate::seccomp::Filter;
 use crate::sys::{self, SingleThread};
 
 /// The first line of an id map that maps nothing away (`user_namespaces(7)`).
@@ -43,7 +43,7 @@ pub(super) fn start(body: &[u8]) -> Result<Context, SetupError> {
         rootless,
         ids,
         own_keyring,
-        filters: Filters::compile().map_err(at(Stage::Confine, "seccomp"))?,
+        filter: Filter::compile().map_err(at(Stage::Confine, "seccomp"))?,
         scopes_sockets: sys::can_scope_abstract_sockets(),
         device_nodes: !rootless && in_first_user_namespace(),
         classic_mount: plan.classic_mount,

@@ -1,137 +1,158 @@
-//! From the profile to programs for the kernel.
+//! The program that a step runs under.
 
-use std::collections::BTreeMap;
-use std::env::consts::ARCH;
-
-use libc::c_long;
 use rustix::io::Errno;
-use seccompiler::{
-    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, sock_filter,
-};
+use seccompiler::BpfProgram;
 
-use super::profile;
+use super::profile::{self, Rules};
+use super::program::program;
 
-/// Where a program finds the number of the system call: `seccomp_data.nr` (seccomp(2)).
-const NUMBER: u32 = 0;
-
-/// The programs that a step runs under. Compiled once; installing them copies them into the kernel.
+/// Compiled once; installing it copies it into the kernel.
 #[derive(Debug)]
-pub(crate) struct Filters {
-    unknown: BpfProgram,
-    denied: BpfProgram,
+pub(crate) struct Filter {
+    program: BpfProgram,
 }
 
-impl Filters {
+/// `AUDIT_ARCH_*` (linux/audit.h).
+#[cfg(target_arch = "x86_64")]
+const NATIVE: u32 = 0xc000_003e;
+#[cfg(target_arch = "x86_64")]
+const OF_32_BITS: u32 = 0x4000_0003;
+#[cfg(target_arch = "aarch64")]
+const NATIVE: u32 = 0xc000_00b7;
+
+impl Filter {
     pub(crate) fn compile() -> Result<Self, Errno> {
         Ok(Self {
-            unknown: unknown_calls(),
-            denied: denied_calls().map_err(|_| Errno::OPNOTSUPP)?,
+            program: program(&architectures())?,
         })
     }
 
-    /// Puts this thread, and all it starts, under the filters for good. Needs `no_new_privs`.
-    ///
-    /// Of two filters that refuse a call the one installed last gives the error.
+    /// Puts this thread, and all it starts, under the filter for good. Needs `no_new_privs`.
     pub(crate) fn install(&self) -> Result<(), Errno> {
-        for program in [&self.unknown, &self.denied] {
-            seccompiler::apply_filter(program).map_err(|error| match error {
-                seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => {
-                    Errno::from_io_error(&error).unwrap_or(Errno::IO)
-                }
-                seccompiler::Error::Backend(_)
-                | seccompiler::Error::EmptyFilter
-                | seccompiler::Error::ThreadSync(_) => Errno::IO,
-            })?;
-        }
-        Ok(())
-    }
-}
-
-/// ENOSYS for what the profile does not know, so that programs fall back to an older call. This takes in the x32
-/// numbers, which have bit 30 set. clone3(2) is among them: its flags lie in memory, where no filter can look at them.
-fn unknown_calls() -> BpfProgram {
-    let load_number = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    let jump_if_greater = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
-    let jump_if_equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-    let clone3 = u32::try_from(libc::SYS_clone3).unwrap_or(u32::MAX);
-    let return_enosys = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
-    vec![
-        instruction(load_number, NUMBER, 0, 0),
-        instruction(jump_if_greater, profile::LAST_REVIEWED, 2, 0),
-        instruction(jump_if_equal, clone3, 1, 0),
-        instruction(libc::BPF_RET, libc::SECCOMP_RET_ALLOW, 0, 0),
-        instruction(libc::BPF_RET, return_enosys, 0, 0),
-    ]
-}
-
-fn instruction(code: u32, k: u32, jump_if_true: u8, jump_if_false: u8) -> sock_filter {
-    sock_filter {
-        // All codes are below 256.
-        code: u16::try_from(code).unwrap_or(u16::MAX),
-        jt: jump_if_true,
-        jf: jump_if_false,
-        k,
-    }
-}
-
-/// EPERM for what the profile denies. Programs of another architecture, whose numbers mean other calls, are ended.
-fn denied_calls() -> Result<BpfProgram, BackendError> {
-    let mut rules: BTreeMap<c_long, Vec<SeccompRule>> =
-        profile::DENIED.iter().map(|number| (*number, Vec::new())).collect();
-    let namespaces = profile::NAMESPACE_FLAGS
-        .iter()
-        .map(|flag| {
-            let flag = u64::from(flag.unsigned_abs());
-            rule([(0, SeccompCmpOp::MaskedEq(flag), flag)])
+        seccompiler::apply_filter(&self.program).map_err(|error| match error {
+            seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => {
+                Errno::from_io_error(&error).unwrap_or(Errno::IO)
+            }
+            seccompiler::Error::Backend(_) | seccompiler::Error::EmptyFilter | seccompiler::Error::ThreadSync(_) => {
+                Errno::IO
+            }
         })
-        .collect::<Result<_, _>>()?;
-    rules.insert(libc::SYS_clone, namespaces);
-    let typing = profile::TYPING_REQUESTS
-        .iter()
-        .map(|request| rule([(1, SeccompCmpOp::Eq, u64::from(*request))]))
-        .collect::<Result<_, _>>()?;
-    rules.insert(libc::SYS_ioctl, typing);
-    let families = profile::SOCKET_FAMILIES.map(|family| (0, SeccompCmpOp::Ne, u64::from(family.unsigned_abs())));
-    rules.insert(libc::SYS_socket, vec![rule(families.clone())?]);
-    rules.insert(libc::SYS_socketpair, vec![rule(families)?]);
-    let personalities = profile::PERSONALITIES.map(|persona| (0, SeccompCmpOp::Ne, u64::from(persona)));
-    rules.insert(libc::SYS_personality, vec![rule(personalities)?]);
-    let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    SeccompFilter::new(rules, SeccompAction::Allow, refuse, TargetArch::try_from(ARCH)?)?.try_into()
+    }
 }
 
-/// All of the conditions (argument, comparison, value), on the lower half of the argument, which is all that the kernel
-/// looks at in these calls.
-fn rule<const COUNT: usize>(conditions: [(u8, SeccompCmpOp, u64); COUNT]) -> Result<SeccompRule, BackendError> {
-    let conditions = conditions
-        .into_iter()
-        .map(|(argument, operator, value)| SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value))
-        .collect::<Result<_, _>>()?;
-    SeccompRule::new(conditions)
+fn architectures() -> Vec<(u32, Rules)> {
+    vec![
+        (NATIVE, profile::native()),
+        #[cfg(target_arch = "x86_64")]
+        (OF_32_BITS, profile::of_32_bits()),
+    ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seccomp::profile::{LAST_REVIEWED, Rule};
+
+    /// What the kernel does with the program (its interpreter of classic BPF), as far as it is used.
+    fn run(program: &BpfProgram, architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
+        let mut data = [number, architecture, 0, 0].map(u32::to_le_bytes).concat();
+        data.extend(arguments.map(u64::to_le_bytes).concat());
+        let (mut at, mut value) = (0, 0);
+        loop {
+            let instruction = &program[at];
+            at += 1;
+            let k = instruction.k;
+            let holds = match u32::from(instruction.code) {
+                0x20 => {
+                    let from = k as usize;
+                    value = u32::from_le_bytes(data[from..from + 4].try_into().unwrap());
+                    continue;
+                }
+                0x05 => {
+                    at += k as usize;
+                    continue;
+                }
+                0x06 => return k,
+                0x15 => value == k,
+                0x35 => value >= k,
+                0x45 => value & k != 0,
+                code => panic!("{code:#x}"),
+            };
+            at += usize::from(if holds { instruction.jt } else { instruction.jf });
+        }
+    }
+
+    /// What the program has to return (seccomp(2), "Filter mode").
+    const ALLOWED: u32 = 0x7fff_0000;
+    const REFUSED: u32 = 0x0005_0000 + libc::EPERM.unsigned_abs();
+    const UNKNOWN: u32 = 0x0005_0000 + libc::ENOSYS.unsigned_abs();
+
+    fn wanted(rule: Option<&Rule>, number: u32, arguments: [u64; 6]) -> u32 {
+        let argument = |place: u32| u32::try_from(arguments[place as usize] & 0xffff_ffff).unwrap();
+        let is_refused = match rule {
+            None if number > LAST_REVIEWED => return UNKNOWN,
+            None => return ALLOWED,
+            Some(Rule::Refused) => true,
+            Some(Rule::Unknown) => return UNKNOWN,
+            Some(Rule::RefusedWithBits(place, bits)) => argument(*place) & bits != 0,
+            Some(Rule::RefusedFor(place, values)) => values.contains(&argument(*place)),
+            Some(Rule::RefusedBut(place, values)) => !values.contains(&argument(*place)),
+        };
+        if is_refused { REFUSED } else { ALLOWED }
+    }
+
+    #[test]
+    fn every_call_gets_the_verdict_of_the_profile() {
+        let filter = Filter::compile().unwrap();
+        let mut values: Vec<u64> = (0..64).map(|bit| 1 << bit).collect();
+        values.extend((0..64).chain([0x5412, 0x541c, 0x1_0000_5412, 0x2_0008, u64::MAX]));
+        for (architecture, rules) in architectures() {
+            for number in (0..600).chain([0x4000_0000, 0x4000_0027, u32::MAX]) {
+                for value in &values {
+                    for place in 0..2 {
+                        let mut arguments = [0; 6];
+                        arguments[place] = *value;
+                        let verdict = wanted(rules.get(&number), number, arguments);
+                        let found = run(&filter.program, architecture, number, arguments);
+                        assert_eq!(found, verdict, "{architecture:#x} {number} {arguments:x?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn calls_of_other_architectures_end_the_process() {
+        let filter = Filter::compile().unwrap();
+        // 32-bit ARM.
+        assert_eq!(run(&filter.program, 0x4000_0028, 39, [0; 6]), 0x8000_0000);
+    }
+
+    /// The kernel runs the program for each number when it is installed, so what counts is the longest way through it.
+    #[test]
+    fn the_way_to_a_verdict_is_short() {
+        let filter = Filter::compile().unwrap();
+        assert!(filter.program.len() < 400, "{}", filter.program.len());
+        let comparisons = |from: usize| {
+            let mut longest = vec![0_u32; filter.program.len() + 1];
+            for (at, instruction) in filter.program.iter().enumerate().rev() {
+                let next = |by: usize| longest.get(at + 1 + by).copied().unwrap_or(0);
+                longest[at] = match u32::from(instruction.code) {
+                    0x06 => 0,
+                    0x20 => next(0),
+                    0x05 => next(instruction.k as usize),
+                    _ => 1 + next(instruction.jt.into()).max(next(instruction.jf.into())),
+                };
+            }
+            longest[from]
+        };
+        assert!(comparisons(0) <= 16, "{}", comparisons(0));
+    }
 
     #[test]
     fn the_profile_is_reviewed_as_far_as_it_says() {
-        let last = c_long::from(profile::LAST_REVIEWED);
-        assert!(profile::DENIED.iter().all(|number| (0..=last).contains(number)));
-    }
-
-    #[test]
-    fn the_profile_names_nothing_twice() {
-        let mut numbers = profile::DENIED.to_vec();
-        numbers.sort_unstable();
-        numbers.dedup();
-        assert_eq!(numbers.len(), profile::DENIED.len());
-    }
-
-    #[test]
-    fn the_programs_are_small() {
-        let filters = Filters::compile().unwrap();
-        assert!(filters.denied.len() < 500, "{}", filters.denied.len());
+        for (_, rules) in architectures() {
+            assert!(rules.keys().all(|number| *number <= LAST_REVIEWED));
+        }
     }
 }

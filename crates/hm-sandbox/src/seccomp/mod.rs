@@ -2,5 +2,6 @@
 
 mod filter;
 mod profile;
+mod program;
 
-pub(crate) use filter::Filters;
+pub(crate) use filter::Filter;

@@ -52,5 +52,5 @@ pub(super) fn close_kernel(context: &Context, network: Network) -> Result<(), Se
     if network == Network::Host && context.scopes_sockets {
         sys::scope_abstract_sockets().map_err(at(Stage::Confine, "landlock"))?;
     }
-    context.filters.install().map_err(at(Stage::Confine, "seccomp"))
+    context.filter.install().map_err(at(Stage::Confine, "seccomp"))
 }

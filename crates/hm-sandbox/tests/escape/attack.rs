@@ -1,4 +1,4 @@
-//! The attacker: `/attack call NUMBER ARGUMENT…` makes a system call; `/attack connect NAME` connects to an abstract
+//! The attacker: `/attack call NUMBER ARGUMENT…` makes a system call, `/attack call32 …` one of 32-bit programs; `/attack connect NAME` connects to an abstract
 //! socket; `/attack user` tells whose rights it has. Prints `ok` or the name of the error.
 #![expect(unsafe_code, reason = "an attack is a raw system call")]
 
@@ -20,6 +20,8 @@ pub(crate) fn run_if_requested() -> Option<ExitCode> {
     }
     let result = match (kind.as_str(), rest) {
         ("call", [number, arguments @ ..]) => call(number.parse().unwrap(), arguments),
+        #[cfg(target_arch = "x86_64")]
+        ("call32", [number, arguments @ ..]) => call_of_32_bits(number.parse().unwrap(), arguments),
         ("connect", [name]) => connect(name),
         ("user", []) => {
             let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
@@ -47,6 +49,30 @@ fn call(number: libc::c_long, arguments: &[String]) -> io::Result<()> {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
+}
+
+/// A call of 32-bit programs, which every program can make.
+#[cfg(target_arch = "x86_64")]
+fn call_of_32_bits(number: i32, arguments: &[String]) -> io::Result<()> {
+    let mut values = [0_i64; 4];
+    for (value, argument) in values.iter_mut().zip(arguments) {
+        *value = argument.parse().unwrap();
+    }
+    let mut result = number;
+    // SAFETY: as in `call`. The register of the first argument belongs to the compiler, so it is put back.
+    unsafe {
+        std::arch::asm!(
+            "xchg rbx, {first}", "int 0x80", "xchg rbx, {first}",
+            first = inout(reg) values[0] => _,
+            inlateout("eax") result,
+            in("rcx") values[1], in("rdx") values[2], in("rsi") values[3], in("rdi") 0_i64,
+            lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _,
+        );
+    }
+    if result < 0 {
+        return Err(io::Error::from_raw_os_error(-result));
+    }
+    Ok(())
 }
 
 fn connect(name: &str) -> io::Result<()> {

@@ -13,6 +13,10 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("kernel::mounts_are_refused", mounts),
         test("kernel::namespaces_are_refused", namespaces),
         test("kernel::an_unreviewed_call_is_unknown", unknown),
+        #[cfg(target_arch = "x86_64")]
+        test("kernel::calls_of_32_bit_programs_are_no_way_around", of_32_bits),
+        #[cfg(target_arch = "x86_64")]
+        test("kernel::programs_of_32_bits_run", programs_of_32_bits),
         test("kernel::the_kernel_is_not_for_steps_to_change", changes),
         test("kernel::keyrings_are_closed", keyrings),
         test("kernel::files_by_handle_are_refused", handles),
@@ -72,6 +76,53 @@ async fn unknown() {
     // The x32 number of getpid(2), which would go around rules about the ordinary numbers.
     assert_eq!(world.call(0x4000_0000 + libc::SYS_getpid, &[]).await, "ENOSYS");
     assert_eq!(world.call(470, &[]).await, "ENOSYS");
+}
+
+#[cfg(target_arch = "x86_64")]
+async fn of_32_bits() {
+    if !crate::program32::runs_here() {
+        return;
+    }
+    let world = World::new().await;
+    let child = i64::from(libc::SIGCHLD);
+    let calls: [(u32, &[i64]); 12] = [
+        // mount, umount, umount2
+        (21, &[]),
+        (22, &[]),
+        (52, &[]),
+        // unshare, clone
+        (310, &[i64::from(libc::CLONE_NEWUSER)]),
+        (120, &[i64::from(libc::CLONE_NEWUSER) | child]),
+        // bpf, open_by_handle_at, keyctl
+        (357, &[-1]),
+        (342, &[-1]),
+        (288, &[0, -3, 1]),
+        // ioctl TIOCSTI
+        (54, &[0, 0x5412]),
+        // socket; socketcall, which could hide the family
+        (359, &[i64::from(libc::AF_ALG), 5]),
+        (102, &[1]),
+        // personality
+        (136, &[6]),
+    ];
+    for (number, arguments) in calls {
+        assert_eq!(world.call32(number, arguments).await, "EPERM", "system call {number}");
+    }
+    assert_eq!(world.call32(435, &[]).await, "ENOSYS");
+    assert_eq!(world.call32(359, &[i64::from(libc::AF_UNIX), 1]).await, "ok");
+    // getpid
+    assert_eq!(world.call32(20, &[]).await, "ok");
+}
+
+#[cfg(target_arch = "x86_64")]
+async fn programs_of_32_bits() {
+    if !crate::program32::runs_here() {
+        return;
+    }
+    let world = World::new().await;
+    crate::program32::write(&world.bench.path("image/small"));
+    let code = world.shell("/small").await.code();
+    assert_eq!(code, i32::from(crate::program32::EXIT_CODE));
 }
 
 async fn changes() {

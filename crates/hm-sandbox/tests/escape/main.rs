@@ -12,6 +12,8 @@
 mod attack;
 mod host;
 mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod program32;
 #[path = "../sandbox/support.rs"]
 mod support;
 mod view;

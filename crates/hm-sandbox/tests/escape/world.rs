@@ -43,6 +43,19 @@ impl World {
             .await
     }
 
+    /// The same of a system call of 32-bit programs.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) async fn call32(&self, number: u32, arguments: &[i64]) -> String {
+        let numbers: Vec<String> = [i64::from(number)]
+            .iter()
+            .chain(arguments)
+            .map(ToString::to_string)
+            .collect();
+        let numbers = numbers.iter().map(String::as_str);
+        self.attack(&["call32"].into_iter().chain(numbers).collect::<Vec<_>>())
+            .await
+    }
+
     pub(crate) async fn attack(&self, arguments: &[&str]) -> String {
         self.attack_with(arguments, |_| {}).await
     }
