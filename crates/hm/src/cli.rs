@@ -50,6 +50,9 @@ pub(crate) enum Command {
     Graph(GraphArgs),
     /// Write a first pipeline for this repository
     Init(InitArgs),
+    /// Make pipelines of another system's workflows
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Print a JSON Schema
     Schema(SchemaArgs),
     /// Tell what holds on this host, and what to do about what does not
@@ -70,6 +73,7 @@ impl Command {
             | Self::Render(_)
             | Self::Graph(_)
             | Self::Init(_)
+            | Self::Import(_)
             | Self::Schema(_)
             | Self::Doctor(_)
             | Self::Version => None,
@@ -180,6 +184,27 @@ pub(crate) enum ProjectKind {
     Go,
     /// Anything
     Blank,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum ImportCommand {
+    /// Workflows of GitHub Actions, each as a pipeline file
+    Github(ImportGithubArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportGithubArgs {
+    /// Workflows; those of .github/workflows where none is named
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Folder that gets a `.hm/`
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Write over pipelines that are there
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Args, Debug)]

@@ -9,6 +9,7 @@ mod error;
 mod exit;
 mod graph;
 mod images;
+mod import;
 mod init;
 mod output;
 mod process;
@@ -60,6 +61,7 @@ fn dispatch(cli: &Cli, process: &Process) -> Result<Exit, CliError> {
         Command::Check(args) => commands::check(args, process),
         Command::Graph(args) => commands::graph(args, process),
         Command::Init(args) => commands::init(args, process),
+        Command::Import(command) => commands::import(command, process),
         Command::Schema(args) => commands::schema(args),
         Command::Doctor(_) => commands::doctor(),
         Command::Version => {

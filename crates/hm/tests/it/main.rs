@@ -15,6 +15,7 @@ mod environment;
 mod examples;
 mod graph;
 mod images;
+mod import;
 mod init;
 mod logs;
 #[expect(dead_code, reason = "the tests of the store use more of it")]

@@ -1,0 +1,10 @@
+//! Expressions of workflows: `${{ … }}` in texts, and conditions.
+
+mod condition;
+mod parse;
+mod scope;
+mod text;
+
+pub(super) use condition::{Status, Truth, condition, truth_of_text};
+pub(super) use scope::Scope;
+pub(super) use text::{Place, Secrets, Text, only_secret, text};

@@ -1,0 +1,45 @@
+//! What could not be taken over, line by line.
+
+use std::cell::RefCell;
+
+/// Something about one line of a workflow.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Note {
+    /// From 1.
+    pub(crate) line: usize,
+    pub(crate) text: String,
+}
+
+/// Notes in the order they are taken.
+#[derive(Default, Debug)]
+pub(super) struct Notes(RefCell<Vec<Note>>);
+
+impl Notes {
+    pub(super) fn add(&self, line: usize, text: impl Into<String>) {
+        let note = Note {
+            line,
+            text: text.into(),
+        };
+        let mut notes = self.0.borrow_mut();
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+
+    /// How many there are, to find those taken from here on.
+    pub(super) fn mark(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// Those taken since the mark.
+    pub(super) fn since(&self, mark: usize) -> Vec<Note> {
+        self.0.borrow().get(mark..).unwrap_or_default().to_vec()
+    }
+
+    /// All, line by line.
+    pub(super) fn sorted(self) -> Vec<Note> {
+        let mut notes = self.0.into_inner();
+        notes.sort();
+        notes
+    }
+}
