@@ -16,7 +16,7 @@ use crate::files::{Reaper, XattrNamespace};
 use crate::ids::{LayerId, LeaseId};
 use crate::index::Index;
 use crate::layout::{FORMAT, Layout};
-use crate::lease::Lease;
+use crate::lease::{Lease, is_dead};
 use crate::snapshot::Nodes;
 use crate::sweep::{Sweep, SweepReport};
 use crate::workspace::release_workspaces;
@@ -143,6 +143,18 @@ impl Store {
     /// The lease that this handle is.
     pub fn lease(&self) -> &LeaseId {
         &self.inner.lease.id
+    }
+
+    /// Whether the lease with this name is held by a living process. For what backends keep outside of the store under
+    /// the name of a lease. A name that is none is not alive.
+    ///
+    /// # Errors
+    /// The lock of the lease can't be looked at.
+    pub fn is_alive(&self, lease: &str) -> Result<bool, StoreError> {
+        let Ok(id) = lease.parse::<LeaseId>() else {
+            return Ok(false);
+        };
+        Ok(id == *self.lease() || !is_dead(&self.inner.layout.lease(&id))?)
     }
 
     /// The time.

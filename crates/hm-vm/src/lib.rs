@@ -4,14 +4,18 @@
 //! [`Vm`] is one of them. [`HmVm`] runs steps in them and uses the cache.
 
 mod cache_key;
+mod docker;
 mod environment;
+mod in_use;
 mod machine;
 mod memory;
 mod sandbox;
 mod step;
+mod stopping;
 mod user;
 
 pub use cache_key::{BootsFrom, EnvKey, KeyInput, PolicyMaterial};
+pub use docker::{DockerBackend, DockerError, DockerSettings};
 pub use hm_store::workspace::Workspace;
 pub use hm_store::{CacheKey, ContentHash, ImageDigest};
 pub use machine::{

@@ -10,16 +10,17 @@ use hm_exec::{
 use hm_plugin_protocol::CancelReason;
 use hm_render::{HumanRenderer, HumanSettings, JsonRenderer, Renderer};
 use hm_store::{Images, Store, SystemClock};
-use hm_vm::{HmVm, HmVmSettings, SandboxBackend, SandboxSettings, VmBackend};
+use hm_vm::{DockerBackend, DockerSettings, HmVm, HmVmSettings, SandboxBackend, SandboxSettings, VmBackend};
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::cli::Format;
+use crate::engine;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::images::PullNotes;
 use crate::output;
-use crate::settings::RunSettings;
+use crate::settings::{Backend, RunSettings};
 use crate::signals::{Asked, Signals};
 use crate::wiring;
 
@@ -49,13 +50,7 @@ async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, colo
     let mut signals = Signals::install().map_err(|error| {
         CliError::from_error("signals", Exit::Unavailable, &error).fix("raise the limit of open files: ulimit -n 4096")
     })?;
-    let sandbox = SandboxSettings {
-        store: store.clone(),
-        expose: settings.expose.clone(),
-    };
-    let images = Images::new(store.clone(), settings.images.clone());
-    let told = Arc::new(PullNotes::default());
-    let machines: Arc<dyn VmBackend> = Arc::new(SandboxBackend::with_images(sandbox, images, told));
+    let Machines { machines, platform } = machines(store, &request, settings).await?;
     let mut upkeep = JoinSet::new();
     let kept = store.clone();
     upkeep.spawn_blocking(move || {
@@ -65,7 +60,7 @@ async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, colo
             ));
         }
     });
-    let backend = local_backend(store, Arc::clone(&machines), settings);
+    let backend = local_backend(store, Arc::clone(&machines), platform, settings);
     let exit = run_build(&backend, request, &mut signals, settings.format, colored).await;
     if let Err(error) = machines.close().await {
         output::note(&format!("warning: {error}"));
@@ -73,17 +68,61 @@ async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, colo
     exit
 }
 
+/// What makes the machines, and the word for their platform in cache keys.
+struct Machines {
+    machines: Arc<dyn VmBackend>,
+    platform: String,
+}
+
+async fn machines(store: &Store, request: &RunRequest, settings: &RunSettings) -> Result<Machines, CliError> {
+    match &settings.backend {
+        Backend::Sandbox => {
+            let sandbox = SandboxSettings {
+                store: store.clone(),
+                expose: settings.expose.clone(),
+            };
+            let images = Images::new(store.clone(), settings.images.clone());
+            let told = Arc::new(PullNotes::default());
+            Ok(Machines {
+                machines: Arc::new(SandboxBackend::with_images(sandbox, images, told)),
+                platform: format!("linux/{}", std::env::consts::ARCH),
+            })
+        }
+        Backend::Docker { host } => {
+            let settings = DockerSettings {
+                store: store.clone(),
+                host: host.clone(),
+                run: Some(request.run_id.to_string()),
+            };
+            let connected = DockerBackend::connect(settings).await;
+            let backend = connected.map_err(|error| engine::unavailable(&error, host))?;
+            // Snapshots of an engine are of no use to the sandbox, and the other way round.
+            let platform = format!("docker:{}", backend.platform());
+            Ok(Machines {
+                machines: Arc::new(backend),
+                platform,
+            })
+        }
+    }
+}
+
 /// The execution backend of this machine.
-fn local_backend(store: &Store, machines: Arc<dyn VmBackend>, settings: &RunSettings) -> LocalBackend {
+fn local_backend(
+    store: &Store,
+    machines: Arc<dyn VmBackend>,
+    platform: String,
+    settings: &RunSettings,
+) -> LocalBackend {
+    let name = machines.name().to_owned();
     let hmvm = HmVm::new(HmVmSettings {
         backend: machines,
         cache: Arc::new(store.clone()),
         clock: Arc::new(SystemClock),
         default_network: settings.network,
-        platform: format!("linux/{}", std::env::consts::ARCH),
+        platform,
     });
     LocalBackend::new(LocalSettings {
-        name: "sandbox".to_owned(),
+        name,
         store: store.clone(),
         runners: RunnerRegistry::new(Arc::new(VmRunner::new(hmvm))),
         features: [Feature::NoNetwork].into(),

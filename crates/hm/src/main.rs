@@ -5,6 +5,7 @@ mod build;
 mod cli;
 mod commands;
 mod duration;
+mod engine;
 mod error;
 mod exit;
 mod graph;

@@ -13,6 +13,7 @@ use hm_store::ImageSettings;
 use hm_vm::Network;
 
 use crate::cli::{Format, RunArgs};
+use crate::engine;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::images;
@@ -111,10 +112,20 @@ pub(crate) struct RunSettings {
     pub(crate) expose: Vec<PathBuf>,
     pub(crate) workspace: WorkspaceSettings,
     pub(crate) images: ImageSettings,
+    pub(crate) backend: Backend,
+}
+
+/// What makes the machines.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Backend {
+    /// Namespaces of this machine.
+    Sandbox,
+    /// Containers of the engine that listens here.
+    Docker { host: String },
 }
 
 /// The backends of this version.
-const BACKENDS: [&str; 1] = ["sandbox"];
+const BACKENDS: [&str; 2] = ["sandbox", "docker"];
 
 impl RunSettings {
     /// Flags over the configuration.
@@ -131,15 +142,21 @@ impl RunSettings {
         } = places.resolve(flags(args), process)?;
         let images = images::settings(&sandbox, process, args.offline)?;
         let SandboxSettings { network, expose, .. } = sandbox;
-        if !BACKENDS.contains(&backend.as_str()) {
-            return Err(CliError::new(
-                "backend_unknown",
-                Exit::Usage,
-                format!("there is no backend {backend:?}"),
-            )
-            .cause(format!("this version has: {}", BACKENDS.join(", ")))
-            .fix("hm run --backend sandbox"));
-        }
+        let backend = match backend.as_str() {
+            "sandbox" => Backend::Sandbox,
+            "docker" => Backend::Docker {
+                host: engine::host(process)?,
+            },
+            _ => {
+                return Err(CliError::new(
+                    "backend_unknown",
+                    Exit::Usage,
+                    format!("there is no backend {backend:?}"),
+                )
+                .cause(format!("this version has: {}", BACKENDS.join(", ")))
+                .fix("hm run --backend sandbox"));
+            }
+        };
         let store = store_folder(store_dir, process)?;
         Ok(Self {
             default_image,
@@ -160,6 +177,7 @@ impl RunSettings {
             expose: existing(expose),
             workspace,
             images,
+            backend,
         })
     }
 }

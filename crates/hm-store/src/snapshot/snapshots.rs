@@ -102,6 +102,18 @@ impl Snapshots<'_> {
         }
     }
 
+    /// Whether a cache entry, or a snapshot that one refers to, keeps it beyond this lease.
+    ///
+    /// # Errors
+    /// The index failed.
+    pub fn is_persistent(&self, snapshot: &SnapshotRef) -> Result<bool, SnapshotError> {
+        match self.load(snapshot) {
+            Ok(id) => Ok(self.nodes().get(&id).is_some_and(|node| node.persistent)),
+            Err(SnapshotError::Unknown(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The hash of the image's digest and of what each step wrote: names, types, modes, owners, extended attributes,
     /// link targets, contents, removals; no times. A layer is read once in its life.
     ///

@@ -9,11 +9,11 @@ use hm_store::image::{PullObserver, Unobserved};
 use hm_store::{ContentHash, ImageRef, ImageSettings, Images, SnapshotError, Store};
 
 use super::image::SandboxImage;
-use super::in_use::Use;
 use super::layers::Layers;
 use super::machine::SandboxMachine;
 use super::shared::{Shared, blocking, snapshot_error};
 use super::workspace::Ground;
+use crate::in_use::Use;
 use crate::machine::{BootImage, MachineRequest, SharedError, Vm, VmBackend, VmError};
 use crate::user::Identity;
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::output::{self, Reader};
 use crate::machine::{ExecOutcome, OutputSink, StopToken, Usage, VmError};
+use crate::stopping::{Stopping, Told, next_stop};
 
 /// Sees to a command that was started: hands on its output, stops it when told to, and waits for its end.
 #[derive(Debug)]
@@ -19,14 +20,6 @@ pub(super) struct Attendance<'a> {
     pub(super) sink: &'a dyn OutputSink,
     pub(super) stop: &'a StopToken,
     pub(super) grace: Duration,
-}
-
-/// How far the stopping has gone.
-#[derive(Clone, Copy)]
-enum Stopping {
-    Not,
-    Grace { until: Instant },
-    Killed,
 }
 
 impl Attendance<'_> {
@@ -80,28 +73,6 @@ impl Attendance<'_> {
                 }
             };
         }
-    }
-}
-
-enum Told {
-    Terminate,
-    Kill,
-}
-
-async fn next_stop(stop: &StopToken, stopping: Stopping) -> Told {
-    match stopping {
-        Stopping::Not => {
-            stop.stopped().await;
-            if stop.is_killed() { Told::Kill } else { Told::Terminate }
-        }
-        Stopping::Grace { until } => {
-            tokio::select! {
-                () = tokio::time::sleep_until(until) => {}
-                () = stop.killed() => {}
-            }
-            Told::Kill
-        }
-        Stopping::Killed => std::future::pending().await,
     }
 }
 

@@ -10,11 +10,11 @@ use hm_sandbox::{Network as SandboxNetwork, Running, SpawnRequest};
 use hm_store::{NewSnapshot, Scratch, SnapshotBase, SnapshotKind};
 
 use super::exec::{Attendance, end_error};
-use super::in_use::Use;
 use super::layers::Layers;
 use super::output;
 use super::shared::{Shared, snapshot_error};
 use crate::environment;
+use crate::in_use::Use;
 use crate::machine::{ExecOutcome, ExecRequest, Network, SharedError, Vm, VmError};
 use crate::user::Identity;
 

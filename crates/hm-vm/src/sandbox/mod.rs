@@ -3,7 +3,6 @@
 mod backend;
 mod exec;
 mod image;
-mod in_use;
 mod layers;
 mod machine;
 mod machine_layer;

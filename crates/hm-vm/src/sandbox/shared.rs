@@ -12,10 +12,10 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
 use super::image::SandboxImage;
-use super::in_use::InUse;
 use super::layers::{Layers, relative};
 use super::machine_layer::{LayerKind, MachineLayers};
 use super::workspace::Deltas;
+use crate::in_use::InUse;
 use crate::machine::{Network, VmError};
 use crate::user::Identity;
 

@@ -16,22 +16,26 @@ use hm_vm::{
 };
 use tempfile::TempDir;
 
+use crate::engine;
+
 /// A backend under test.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     Memory,
     Sandbox,
+    Docker,
 }
 
 impl Kind {
     pub(crate) fn all() -> Vec<Self> {
-        vec![Self::Memory, Self::Sandbox]
+        vec![Self::Memory, Self::Sandbox, Self::Docker]
     }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Sandbox => "sandbox",
+            Self::Docker => "docker",
         }
     }
 }
@@ -56,7 +60,7 @@ impl Ground {
             root: folder.path().join("tree"),
         };
         fs::create_dir(&tree.root).unwrap();
-        let (backend, image): (Arc<dyn VmBackend>, _) = match kind {
+        let (backend, image): (Arc<dyn VmBackend>, &str) = match kind {
             Kind::Memory => (Arc::new(MemoryBackend::new()), "base"),
             Kind::Sandbox => {
                 let settings = SandboxSettings {
@@ -65,6 +69,7 @@ impl Ground {
                 };
                 (Arc::new(SandboxBackend::new(settings)), "host")
             }
+            Kind::Docker => (Arc::new(engine::backend(&store).await), engine::image().await),
         };
         let image = backend.resolve_image(image).await.unwrap();
         Self {

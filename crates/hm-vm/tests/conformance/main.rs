@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod bodies;
+mod engine;
 mod ground;
 mod small_image;
 
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
-use crate::bodies::{BODIES, Body, SANDBOX_BODIES};
+use crate::bodies::{BODIES, Body, DOCKER_BODIES, SANDBOX_BODIES};
 use crate::ground::{Ground, Kind};
 
 fn main() -> ExitCode {
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         let own = match kind {
             Kind::Memory => &[],
             Kind::Sandbox => SANDBOX_BODIES,
+            Kind::Docker => DOCKER_BODIES,
         };
         BODIES.iter().chain(own).map(move |Body { name, run }| {
             Trial::test(format!("{}::{name}", kind.name()), move || {
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
                 });
                 Ok(())
             })
+            .with_ignored_flag(matches!(kind, Kind::Docker) && engine::is_impossible())
         })
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()

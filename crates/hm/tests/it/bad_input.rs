@@ -79,6 +79,18 @@ fn an_unknown_backend() {
 }
 
 #[test]
+fn an_engine_that_does_not_answer() {
+    let lab = Lab::new();
+    let ir = Ir::new().step("s", "true");
+    for host in ["unix:///no/such.sock", "tcp://127.0.0.1:1", "carrier-pigeon://x"] {
+        let mut command = lab.run_command(&ir);
+        command.args(["--backend", "docker"]).env("DOCKER_HOST", host);
+        let run = Run::of(&command.output().unwrap());
+        assert_error(&run, 4, "engine_unavailable");
+    }
+}
+
+#[test]
 fn a_member_that_this_engine_cannot_honour() {
     let run = Lab::new().run(
         &Ir::new()

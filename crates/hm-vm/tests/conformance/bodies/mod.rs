@@ -2,6 +2,7 @@
 
 mod command;
 mod delta;
+mod docker;
 mod files;
 mod image;
 mod output;
@@ -115,5 +116,22 @@ bodies! {
         deep_chains_are_flattened
         nothing_is_left_behind
         cached_steps_outlive_the_process
+    }
+}
+
+bodies! {
+    DOCKER_BODIES:
+    docker {
+        deep_chains_are_flattened
+        nothing_is_left_behind
+        what_a_dead_process_left_is_swept
+        the_images_user_owns_the_workspace
+        images_are_the_engines_own
+        no_network_means_loopback_only
+        an_image_without_a_shell_is_an_error
+        an_unchanged_tree_is_sent_once
+        a_hundred_megabytes_arrive_whole
+        a_snapshot_of_another_process_can_be_used
+        gives_what_the_sandbox_gives
     }
 }

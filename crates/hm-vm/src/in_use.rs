@@ -7,19 +7,19 @@ use hm_plugin_protocol::SnapshotRef;
 
 /// Counts machines by snapshot. Clones count together.
 #[derive(Clone, Debug, Default)]
-pub(super) struct InUse {
+pub(crate) struct InUse {
     counts: Arc<Mutex<HashMap<SnapshotRef, usize>>>,
 }
 
 /// One machine's use of a snapshot; ends when it is dropped.
 #[derive(Debug)]
-pub(super) struct Use {
+pub(crate) struct Use {
     snapshot: SnapshotRef,
     counts: InUse,
 }
 
 impl InUse {
-    pub(super) fn enter(&self, snapshot: &SnapshotRef) -> Use {
+    pub(crate) fn enter(&self, snapshot: &SnapshotRef) -> Use {
         *self.lock().entry(snapshot.clone()).or_default() += 1;
         Use {
             snapshot: snapshot.clone(),
@@ -27,7 +27,7 @@ impl InUse {
         }
     }
 
-    pub(super) fn count(&self, snapshot: &SnapshotRef) -> usize {
+    pub(crate) fn count(&self, snapshot: &SnapshotRef) -> usize {
         self.lock().get(snapshot).copied().unwrap_or_default()
     }
 

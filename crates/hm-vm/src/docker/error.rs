@@ -1,0 +1,131 @@
+//! What an engine can do wrong.
+
+use std::io;
+
+use bollard::errors::Error as EngineError;
+
+/// Why the engine, or what is kept about it, could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DockerError {
+    /// The address is of a kind that this version doesn't reach.
+    #[error("the address {host:?} of the engine is not of a kind that is known: unix://PATH, tcp://HOST:PORT")]
+    Address {
+        /// As it was given.
+        host: String,
+    },
+    /// The engine doesn't answer.
+    #[error("no engine answers at {host}")]
+    Unreachable {
+        /// Its address.
+        host: String,
+        /// What the connection said.
+        #[source]
+        source: Box<EngineError>,
+    },
+    /// The engine refused or failed.
+    #[error("the engine could not {what}")]
+    Engine {
+        /// What it was asked to do.
+        what: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<EngineError>,
+    },
+    /// The engine said that a container ended, but not how.
+    #[error("the engine did not tell the exit code of the container")]
+    NoExitCode,
+    /// The engine told of an error instead of an exit code.
+    #[error("the engine lost the container: {message}")]
+    Lost {
+        /// Its words.
+        message: String,
+    },
+    /// The engine ended the output before the command.
+    #[error("the output of the container can't be read")]
+    Output {
+        /// What the connection said.
+        #[source]
+        source: Box<EngineError>,
+    },
+    /// This kind of image is for other backends.
+    #[error(
+        "the docker backend can't boot {image:?}: it takes images that its engine has or can pull, such as debian:12"
+    )]
+    ImageKind {
+        /// As the pipeline names it.
+        image: String,
+    },
+    /// The engine's answer lacks something.
+    #[error("the engine did not tell {what}")]
+    Answer {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// A folder's files could not be sent or read back.
+    #[error("can't {what}")]
+    Files {
+        /// What was being done.
+        what: &'static str,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// What is kept about a snapshot can't be read.
+    #[error("the record of a snapshot is damaged")]
+    Record(#[source] serde_json::Error),
+    /// The command that removes files from a workspace failed.
+    #[error("files of the workspace could not be removed (exit code {exit}): {said}")]
+    Removal {
+        /// Its exit code.
+        exit: i32,
+        /// What it wrote.
+        said: String,
+    },
+    /// The store failed.
+    #[error("the store could not {what}")]
+    Store {
+        /// What it was asked to do.
+        what: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl DockerError {
+    pub(super) fn engine(what: &'static str) -> impl FnOnce(EngineError) -> Self {
+        move |source| Self::Engine {
+            what,
+            source: Box::new(source),
+        }
+    }
+
+    pub(super) fn files(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Files { what, source }
+    }
+
+    pub(super) fn store<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Store {
+            what,
+            source: Box::new(source),
+        }
+    }
+
+    /// The HTTP status of the engine's refusal.
+    pub(super) fn status(&self) -> Option<u16> {
+        if let Self::Engine { source, .. } = self {
+            status(source)
+        } else {
+            None
+        }
+    }
+}
+
+/// The HTTP status of the engine's refusal (Engine API, "Errors").
+pub(super) fn status(error: &EngineError) -> Option<u16> {
+    if let EngineError::DockerResponseServerError { status_code, .. } = error {
+        Some(*status_code)
+    } else {
+        None
+    }
+}

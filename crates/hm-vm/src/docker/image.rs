@@ -1,0 +1,157 @@
+//! Images of the engine.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bollard::models::ImageInspect;
+use bollard::query_parameters::CreateImageOptionsBuilder;
+use futures::TryStreamExt;
+
+use super::error::DockerError;
+use super::record::Base;
+use super::shared::Shared;
+use crate::machine::{ImageConfig, VmError};
+
+/// Kinds of images that other backends have.
+const FOREIGN: [&str; 4] = ["dir:", "oci:", "oci-archive:", "docker-archive:"];
+
+/// What machines of an image need.
+#[derive(Clone, Debug)]
+pub(super) struct DockerImage {
+    /// Full id of the engine's image.
+    pub(super) id: String,
+    pub(super) base: Base,
+    pub(super) depth: usize,
+    pub(super) config: ImageConfig,
+    /// For the log of each step.
+    pub(super) notes: Vec<String>,
+}
+
+impl DockerImage {
+    pub(super) fn env_names(&self) -> BTreeSet<String> {
+        self.base.env.iter().map(|(name, _)| name.clone()).collect()
+    }
+}
+
+impl Shared {
+    /// Looks an image up, or pulls it where the engine doesn't have it.
+    pub(super) async fn find_image(&self, name: &str) -> Result<DockerImage, VmError> {
+        let failed = |error: DockerError| VmError::Image {
+            image: name.to_owned(),
+            source: Arc::new(error),
+        };
+        if name == "host" || FOREIGN.iter().any(|kind| name.starts_with(kind)) {
+            return Err(failed(DockerError::ImageKind { image: name.to_owned() }));
+        }
+        let found = if let Some(found) = self.inspect(name).await.map_err(failed)? {
+            found
+        } else {
+            self.pull(name).await.map_err(failed)?;
+            let pulled = self.inspect(name).await.map_err(failed)?;
+            pulled.ok_or_else(|| {
+                failed(DockerError::Answer {
+                    what: "an image that it pulled",
+                })
+            })?
+        };
+        self.understand(name, found).await
+    }
+
+    async fn understand(&self, name: &str, found: ImageInspect) -> Result<DockerImage, VmError> {
+        let failed = |what| VmError::Image {
+            image: name.to_owned(),
+            source: Arc::new(DockerError::Answer { what }),
+        };
+        let id = found.id.ok_or_else(|| failed("the id of an image"))?;
+        let digest = id.parse().map_err(|_| failed("the id of an image as a digest"))?;
+        let config = found.config.unwrap_or_default();
+        let env = config.env.unwrap_or_default();
+        let env: Vec<(String, String)> = env
+            .iter()
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let user = config.user.unwrap_or_default();
+        let identity = self.identify(&id, &user).await?;
+        let (os, arch) = (found.os.unwrap_or_default(), found.architecture.unwrap_or_default());
+        let mut notes = Vec::new();
+        if (&os, &arch) != (&self.os, &self.arch) {
+            notes.push(format!(
+                "warning: the image {name} is for {os}/{arch}, and the engine runs on {}/{}",
+                self.os, self.arch
+            ));
+        }
+        if let Some(volumes) = config.volumes.filter(|volumes| !volumes.is_empty()) {
+            notes.push(format!(
+                "warning: the image {name} declares volumes ({}): what steps write there is not kept",
+                volumes.join(", ")
+            ));
+        }
+        let layers = found.root_fs.and_then(|files| files.layers).unwrap_or_default();
+        Ok(DockerImage {
+            config: ImageConfig {
+                env: env.clone(),
+                user: Some(user.clone()).filter(|user| !user.is_empty()),
+                working_dir: config.working_dir.filter(|folder| !folder.is_empty()),
+            },
+            base: Base {
+                digest,
+                env,
+                user,
+                uid: identity.uid,
+                gid: identity.gid,
+                home: identity.home,
+            },
+            depth: layers.len(),
+            id,
+            notes,
+        })
+    }
+
+    pub(super) async fn inspect(&self, image: &str) -> Result<Option<ImageInspect>, DockerError> {
+        let found = self.docker.inspect_image(image).await;
+        match found.map_err(DockerError::engine("look an image up")) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Pulls exactly one tag: without one, the engine would take all.
+    async fn pull(&self, name: &str) -> Result<(), DockerError> {
+        let options = CreateImageOptionsBuilder::default();
+        let options = match exact(name) {
+            (name, Some(tag)) => options.from_image(name).tag(tag),
+            (name, None) => options.from_image(name),
+        };
+        let progress = self.docker.create_image(Some(options.build()), None, None);
+        let pulled = progress.try_for_each(async |_| Ok(())).await;
+        pulled.map_err(DockerError::engine("pull the image"))
+    }
+}
+
+/// A name and its tag, `latest` where it has none; a name with a digest has none.
+fn exact(name: &str) -> (&str, Option<&str>) {
+    if name.contains('@') {
+        return (name, None);
+    }
+    match name.rsplit_once(':') {
+        // A colon before the last slash is of a port.
+        Some((short, tag)) if !tag.contains('/') => (short, Some(tag)),
+        _ => (name, Some("latest")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exact;
+
+    #[test]
+    fn a_tag_is_always_named() {
+        assert_eq!(exact("debian"), ("debian", Some("latest")));
+        assert_eq!(exact("debian:12"), ("debian", Some("12")));
+        assert_eq!(exact("localhost:5000/a/b"), ("localhost:5000/a/b", Some("latest")));
+        assert_eq!(exact("localhost:5000/a/b:1"), ("localhost:5000/a/b", Some("1")));
+        assert_eq!(exact("a@sha256:00"), ("a@sha256:00", None));
+    }
+}

@@ -1,0 +1,275 @@
+//! One machine: a snapshot, and a container for each command.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hm_plugin_protocol::SnapshotRef;
+
+use super::container::{Command, GO_DIR, GO_SYMLINK, WORKDIR};
+use super::error::DockerError;
+use super::janitor;
+use super::keep::Keep;
+use super::nodes::Node;
+use super::record::{Origin, Record};
+use super::shared::{Shared, exec_error, start_error};
+use crate::environment;
+use crate::in_use::Use;
+use crate::machine::{ExecOutcome, ExecRequest, Network, Vm, VmError};
+
+/// 128 + SIGTERM.
+const TERMINATED: i32 = 143;
+/// A command that isn't there (POSIX, `sh`); the engine's init uses it as well.
+const NOT_FOUND: i32 = 127;
+
+#[derive(Debug)]
+pub(super) struct DockerMachine {
+    pub(super) shared: Arc<Shared>,
+    /// What the next container is made from.
+    pub(super) snapshot: SnapshotRef,
+    pub(super) record: Arc<Record>,
+    pub(super) network: Network,
+    pub(super) uses: Vec<Use>,
+    pub(super) notes: Vec<String>,
+    /// Snapshots that were made between two commands, for nobody else.
+    pub(super) between: Vec<SnapshotRef>,
+    pub(super) container: Option<Container>,
+}
+
+/// What a command ran, or runs, in.
+#[derive(Debug)]
+pub(super) struct Container {
+    name: String,
+    env_names: BTreeSet<String>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// The engine was asked for it.
+    Asked,
+    /// Its command was, or is about to be, started.
+    Started,
+    /// Its command has ended.
+    Ended,
+}
+
+impl DockerMachine {
+    /// Sees a command to its end whose `exec` was dropped. A container of which nobody knows how far it is goes.
+    async fn await_dropped(&mut self) -> Result<(), VmError> {
+        let Some(container) = &mut self.container else {
+            return Ok(());
+        };
+        match container.phase {
+            Phase::Ended => Ok(()),
+            Phase::Started => {
+                let docker = &self.shared.docker;
+                janitor::kill(docker, &container.name, "SIGKILL")
+                    .await
+                    .map_err(exec_error)?;
+                // Its end is nobody's business; that it has ended is.
+                drop(self.shared.ended(&container.name).await);
+                container.phase = Phase::Ended;
+                Ok(())
+            }
+            Phase::Asked => {
+                self.shared.janitor.remove(&container.name);
+                self.container = None;
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the container of a command.
+    async fn prepare(&mut self, request: &ExecRequest) -> Result<String, VmError> {
+        let shared = Arc::clone(&self.shared);
+        let record = Arc::clone(&self.record);
+        let base = &record.base;
+        let env = environment::effective(&base.env, &base.home, request.env.clone());
+        let workdir = request.workdir.as_deref().unwrap_or(WORKDIR);
+        let name = shared.new_name();
+        let env_names = record.env_names.iter().chain(env.keys()).cloned().collect();
+        self.container = Some(Container {
+            name: name.clone(),
+            env_names,
+            phase: Phase::Asked,
+        });
+        let command = Command {
+            image: &record.image,
+            cmd: &request.cmd,
+            env: &env,
+            unset: &record.env_names,
+            workdir,
+            user: &base.user,
+            network: self.network,
+        };
+        shared.create_for(&name, &command).await.map_err(start_error)?;
+        Ok(name)
+    }
+
+    async fn is_folder(&self, container: &str, path: &str) -> Result<bool, VmError> {
+        let mode = self.mode(container, path).await.map_err(exec_error)?;
+        Ok(mode.is_some_and(|mode| mode & (GO_DIR | GO_SYMLINK) != 0))
+    }
+
+    async fn mode(&self, container: &str, path: &str) -> Result<Option<u32>, DockerError> {
+        let info = self.shared.look(container, path).await?;
+        Ok(info.map(|info| info.file_mode))
+    }
+
+    /// Whether one of the folders of a `PATH` has a shell.
+    async fn has_shell(&self, container: &str, path: &str) -> Result<bool, VmError> {
+        for folder in path.split(':') {
+            let found = self.mode(container, &format!("{folder}/sh")).await;
+            if found.map_err(exec_error)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What may be behind an exit code of 127 but a command that isn't there: no working folder, no shell.
+    async fn not_run(&self, container: &str, request: &ExecRequest) -> Result<Option<VmError>, VmError> {
+        let workdir = request.workdir.as_deref().unwrap_or(WORKDIR);
+        if workdir != WORKDIR && !self.is_folder(container, workdir).await? {
+            return Ok(Some(VmError::Workdir {
+                workdir: workdir.to_owned(),
+                source: None,
+            }));
+        }
+        let base = &self.record.base;
+        let env = environment::effective(&base.env, &base.home, request.env.clone());
+        let path = env.get("PATH").cloned().unwrap_or_default();
+        Ok((!self.has_shell(container, &path).await?).then_some(VmError::NoShell { path }))
+    }
+
+    async fn keep(&mut self) -> Result<SnapshotRef, VmError> {
+        self.await_dropped().await?;
+        let record = Arc::clone(&self.record);
+        let snapshot = if let Some(container) = &self.container {
+            let keep = Keep {
+                container: &container.name,
+                parent: Some(&self.snapshot),
+                depth: record.depth,
+                env_names: container.env_names.clone(),
+                base: record.base.clone(),
+                tree: record.tree,
+                origin: Origin::Step,
+            };
+            self.shared.keep(keep).await?
+        } else {
+            // Nothing ran: the same image under another name.
+            self.shared.keep_record(Record {
+                parent: Some(self.snapshot.clone()),
+                origin: Origin::Step,
+                ..Record::clone(&record)
+            })?
+        };
+        self.discard();
+        let Node { record, .. } = self.shared.node(&snapshot)?;
+        self.record = record;
+        self.snapshot = snapshot.clone();
+        Ok(snapshot)
+    }
+
+    /// Gives the container up.
+    fn discard(&mut self) {
+        if let Some(container) = self.container.take() {
+            self.shared.janitor.remove(&container.name);
+        }
+    }
+}
+
+/// Ends a command whose `exec` is dropped.
+struct KillOnDrop<'a> {
+    shared: &'a Shared,
+    name: &'a str,
+    armed: bool,
+}
+
+impl Drop for KillOnDrop<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.shared.janitor.kill(self.name);
+        }
+    }
+}
+
+#[async_trait]
+impl Vm for DockerMachine {
+    async fn exec(&mut self, request: ExecRequest) -> Result<ExecOutcome, VmError> {
+        if request.stop.is_stopped() {
+            return Ok(ExecOutcome {
+                exit: TERMINATED,
+                stopped: true,
+                usage: None,
+            });
+        }
+        self.await_dropped().await?;
+        if self.container.is_some() {
+            // A container has one command: the next one goes on from what this one left.
+            let between = self.keep().await?;
+            self.between.push(between);
+        }
+        let name = self.prepare(&request).await?;
+        if let Some(container) = &mut self.container {
+            container.phase = Phase::Started;
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut guard = KillOnDrop {
+            shared: &shared,
+            name: &name,
+            armed: true,
+        };
+        let ended = shared.run(&name, &*request.sink, &request.stop, request.grace).await;
+        match ended {
+            Ok(exit) => {
+                guard.armed = false;
+                if let Some(container) = &mut self.container {
+                    container.phase = Phase::Ended;
+                }
+                if exit == NOT_FOUND
+                    && let Some(error) = self.not_run(&name, &request).await?
+                {
+                    return Err(error);
+                }
+                Ok(ExecOutcome {
+                    exit,
+                    stopped: request.stop.is_stopped(),
+                    usage: None,
+                })
+            }
+            Err(error) => {
+                // Nothing is to run when this returns; of the two errors the first counts.
+                drop(janitor::remove(&shared.docker, &name).await);
+                guard.armed = false;
+                self.container = None;
+                Err(exec_error(error))
+            }
+        }
+    }
+
+    async fn snapshot(&mut self) -> Result<SnapshotRef, VmError> {
+        let snapshot = self.keep().await?;
+        self.uses.push(self.shared.in_use.enter(&snapshot));
+        Ok(snapshot)
+    }
+
+    fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    async fn close(mut self: Box<Self>) -> Result<(), VmError> {
+        self.await_dropped().await?;
+        self.discard();
+        self.between
+            .drain(..)
+            .try_for_each(|snapshot| self.shared.give_up(&snapshot))
+    }
+}
+
+impl Drop for DockerMachine {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}

@@ -1,0 +1,25 @@
+//! Machines as containers of a Docker engine, or of one that speaks its language.
+//!
+//! A snapshot is a layer of the [`hm_store::Store`] that holds no files but a [`record::Record`]: which image of the
+//! engine has them. So leases, cache entries and sweeps of the store are those of the engine's images, too.
+
+mod backend;
+mod connect;
+mod container;
+mod content;
+mod error;
+mod exec;
+mod identity;
+mod image;
+mod janitor;
+mod keep;
+mod machine;
+mod nodes;
+mod record;
+mod shared;
+mod sweep;
+mod upload;
+mod workspace;
+
+pub use backend::{DockerBackend, DockerSettings};
+pub use error::DockerError;

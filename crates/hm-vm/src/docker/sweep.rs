@@ -1,0 +1,111 @@
+//! Removing what dead processes left in the engine.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+
+use bollard::models::{ContainerSummary, ImageSummary};
+use bollard::query_parameters::{ListContainersOptionsBuilder, ListImagesOptionsBuilder};
+
+use super::error::DockerError;
+use super::janitor;
+use super::record::Record;
+use super::shared::{LEASE_LABEL, STORE_LABEL, Shared};
+
+impl Shared {
+    /// Removes containers and images of this store whose lease isn't held by a living process, but for images that
+    /// snapshots of the store still refer to. Images with a name are somebody's own.
+    pub(super) async fn sweep(&self) -> Result<(), DockerError> {
+        for container in self.containers(&format!("{STORE_LABEL}={}", self.store_id)).await? {
+            let labels = container.labels.unwrap_or_default();
+            if let (Some(id), true) = (container.id, self.is_dead(&labels)?) {
+                janitor::remove(&self.docker, &id).await?;
+            }
+        }
+        let mut dead = self.images().await?;
+        let mut kept = Vec::new();
+        for image in dead.drain(..) {
+            if has_no_name(&image) && self.is_dead(&image.labels)? {
+                kept.push(image);
+            }
+        }
+        if kept.is_empty() {
+            return Ok(());
+        }
+        let referenced = self.referenced()?;
+        kept.retain(|image| !referenced.contains(&image.id));
+        self.remove_images(kept).await
+    }
+
+    /// Removes what this lease has left, whatever became of those who made it.
+    pub(super) async fn remove_own(&self) -> Result<(), DockerError> {
+        let own = format!("{LEASE_LABEL}={}", self.store.lease().as_str());
+        for container in self.containers(&own).await? {
+            if let Some(id) = container.id {
+                janitor::remove(&self.docker, &id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn containers(&self, label: &str) -> Result<Vec<ContainerSummary>, DockerError> {
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&HashMap::from([("label", vec![label])]))
+            .build();
+        let listed = self.docker.list_containers(Some(options)).await;
+        listed.map_err(DockerError::engine("list its containers"))
+    }
+
+    async fn images(&self) -> Result<Vec<ImageSummary>, DockerError> {
+        let label = format!("{STORE_LABEL}={}", self.store_id);
+        let options = ListImagesOptionsBuilder::default()
+            .all(true)
+            .filters(&HashMap::from([("label", vec![label])]))
+            .build();
+        let listed = self.docker.list_images(Some(options)).await;
+        listed.map_err(DockerError::engine("list its images"))
+    }
+
+    fn is_dead(&self, labels: &HashMap<String, String>) -> Result<bool, DockerError> {
+        let Some(lease) = labels.get(LEASE_LABEL) else {
+            return Ok(false);
+        };
+        let alive = self.store.is_alive(lease);
+        Ok(!alive.map_err(DockerError::store("look at a lease"))?)
+    }
+
+    /// The images of all snapshots that the store has.
+    fn referenced(&self) -> Result<HashSet<String>, DockerError> {
+        let failed = |error| DockerError::files("list the snapshots of the store")(error);
+        let mut images = HashSet::new();
+        for layer in fs::read_dir(self.store.layout().layers()).map_err(failed)? {
+            let record = Record::read(&layer.map_err(failed)?.path())?;
+            images.extend(record.map(|record| record.image));
+        }
+        Ok(images)
+    }
+
+    /// Those on top go before those that they stand on; what others stand on stays.
+    async fn remove_images(&self, mut images: Vec<ImageSummary>) -> Result<(), DockerError> {
+        images.sort_unstable_by_key(|image| std::cmp::Reverse(image.created));
+        let mut left = images;
+        loop {
+            let count = left.len();
+            let mut refused = Vec::new();
+            for image in left {
+                match janitor::remove_image(&self.docker, &image.id).await {
+                    Err(error) if error.status() == Some(409) => refused.push(image),
+                    other => other?,
+                }
+            }
+            if refused.is_empty() || refused.len() == count {
+                return Ok(());
+            }
+            left = refused;
+        }
+    }
+}
+
+fn has_no_name(image: &ImageSummary) -> bool {
+    image.repo_tags.iter().all(|tag| tag == "<none>:<none>")
+}

@@ -1,0 +1,333 @@
+//! What only machines of an engine have.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bollard::query_parameters::{ListContainersOptionsBuilder, ListImagesOptionsBuilder};
+use hm_store::{Store, StoreSettings, SystemClock};
+use hm_vm::{MachineRequest, Network, VmBackend};
+
+use crate::engine;
+use crate::ground::{Ground, left, request, run, run_request, says};
+
+/// Containers and images of a store that are in the engine.
+async fn left_of(store: &Store) -> (usize, usize) {
+    let id = std::fs::read_to_string(store.layout().root().join("docker-id")).unwrap();
+    let filters = HashMap::from([("label", vec![format!("dev.hm.store={id}")])]);
+    let docker = engine::client().negotiate_version().await.unwrap();
+    let containers = ListContainersOptionsBuilder::default()
+        .all(true)
+        .filters(&filters)
+        .build();
+    let images = ListImagesOptionsBuilder::default().all(true).filters(&filters).build();
+    let containers = docker.list_containers(Some(containers)).await.unwrap();
+    let images = docker.list_images(Some(images)).await.unwrap();
+    (containers.len(), images.len())
+}
+
+/// An engine refuses an image of more than 127 layers.
+pub(super) async fn deep_chains_are_flattened(ground: &Ground) {
+    ground.tree.write("f", "user 1");
+    let mut machine = ground.boot_with(Some(ground.capture())).await;
+    let mut last = left(&mut *machine, "echo 0 > log; echo old > removed").await;
+    machine.close().await.unwrap();
+    for number in 1..130 {
+        let mut machine = ground.restore(&last).await;
+        let cmd = format!("echo {number} >> log; rm -f removed; echo x > f{number}");
+        let next = left(&mut *machine, &cmd).await;
+        machine.close().await.unwrap();
+        ground.backend.release(&last).await.unwrap();
+        last = next;
+    }
+    ground.tree.write("f", "user 2");
+    let mut machine = ground.restore_with(&last, Some(ground.capture())).await;
+    let cmd = "wc -l < log; ls | wc -l; [ ! -e removed ] && cat f; echo $HOME";
+    says(&mut *machine, cmd, "130\n131\nuser 2/root\n").await;
+    machine.close().await.unwrap();
+}
+
+pub(super) async fn nothing_is_left_behind(ground: &Ground) {
+    ground.tree.write("f", "1");
+    let mut machine = ground.boot_with(Some(ground.capture())).await;
+    let kept = left(&mut *machine, "echo x > g").await;
+    says(&mut *machine, "echo y > h", "").await;
+    machine.close().await.unwrap();
+    ground.tree.write("f", "2");
+    let mut machine = ground.restore_with(&kept, Some(ground.capture())).await;
+    run(&mut *machine, "mkdir d; echo y > d/y; exit 1").await;
+    assert!(left_of(&ground.store).await.1 > 0, "images");
+    // This one is dropped while its command runs.
+    let mut dropped = ground.boot().await;
+    let running = dropped.exec(request("sleep 1000"));
+    assert!(
+        tokio::time::timeout(std::time::Duration::from_secs(1), running)
+            .await
+            .is_err()
+    );
+    drop(dropped);
+    machine.close().await.unwrap();
+    ground.backend.close().await.unwrap();
+    assert_eq!(left_of(&ground.store).await, (0, 0));
+}
+
+/// A lease that has ended without its backend's end is that of a process that was killed.
+pub(super) async fn what_a_dead_process_left_is_swept(ground: &Ground) {
+    let root = ground.folder.path().join("other-store");
+    let open = || {
+        let settings = StoreSettings {
+            root: root.clone(),
+            clock: Arc::new(SystemClock),
+        };
+        Store::open(settings).unwrap()
+    };
+    let dead = open();
+    let backend = engine::backend(&dead).await;
+    let image = backend.resolve_image(engine::image().await).await.unwrap();
+    let mut machine = backend.create(&image, &MachineRequest::default()).await.unwrap();
+    let first = left(&mut *machine, "echo 1 > f").await;
+    let second = left(&mut *machine, "echo 2 > f").await;
+    let mut running = backend.restore(&second, &MachineRequest::default()).await.unwrap();
+    let command = running.exec(request("sleep 1000"));
+    assert!(
+        tokio::time::timeout(std::time::Duration::from_secs(1), command)
+            .await
+            .is_err()
+    );
+    assert!(backend.exists(&first).await);
+    let (containers, images) = left_of(&dead).await;
+    assert!(containers > 0 && images >= 3, "{containers} {images}");
+    // Neither their end nor that of the backend is seen to.
+    std::mem::forget(running);
+    drop(machine);
+    drop(backend);
+    dead.close().unwrap();
+    let living = open();
+    let backend = engine::backend(&living).await;
+    assert_eq!(left_of(&living).await, (0, 0));
+    backend.close().await.unwrap();
+    living.close().unwrap();
+}
+
+pub(super) async fn the_images_user_owns_the_workspace(ground: &Ground) {
+    let changes = [
+        "USER build",
+        "ENV FROM_IMAGE=yes",
+        "ENTRYPOINT [\"/bin/false\"]",
+        "WORKDIR /etc",
+    ];
+    engine::import("hm-conformance-user", "1", engine::archive(), &changes).await;
+    let image = ground.backend.resolve_image("hm-conformance-user:1").await.unwrap();
+    assert_eq!(image.config().user.as_deref(), Some("build"));
+    ground
+        .tree
+        .write("d/f", "user 1")
+        .write("run", "#!/bin/sh\necho ran")
+        .mode("run", 0o700)
+        .mode("d", 0o700);
+    let asked = MachineRequest {
+        workspace: Some(ground.capture()),
+        network: Network::Host,
+    };
+    let mut machine = ground.backend.create(&image, &asked).await.unwrap();
+    let cmd = "pwd; echo $HOME $FROM_IMAGE; ./run; [ -O d/f ] && [ -O . ] && echo mine";
+    says(&mut *machine, cmd, "/workspace\n/home/build yes\nran\nmine\n").await;
+    let mut with_env = request("echo step >> d/f; echo $SECRET > top");
+    with_env.env.insert("SECRET".into(), "top".into());
+    assert_eq!(run_request(&mut *machine, with_env).await.unwrap().exit, 0);
+    let kept = machine.snapshot().await.unwrap();
+    machine.close().await.unwrap();
+    ground.tree.write("d/g", "user 2");
+    let mut machine = ground.restore_with(&kept, Some(ground.capture())).await;
+    // What the first step was given is not the second one's.
+    let cmd = "cat d/f top; [ -O d/g ] && echo x >> d/g && echo mine; echo $FROM_IMAGE ${SECRET-unset}";
+    says(&mut *machine, cmd, "user 1step\ntop\nmine\nyes unset\n").await;
+    machine.close().await.unwrap();
+}
+
+pub(super) async fn images_are_the_engines_own(ground: &Ground) {
+    for image in ["host", "oci:/some/folder", "docker-archive:/x.tar"] {
+        let error = ground.backend.resolve_image(image).await.unwrap_err();
+        assert_eq!(error.code(), "image", "{error}");
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("debian:12"), "{cause}");
+    }
+    let digest = ground.image.digest().to_string();
+    let by_digest = ground.backend.resolve_image(&digest).await.unwrap();
+    assert_eq!(by_digest.digest(), ground.image.digest());
+}
+
+pub(super) async fn no_network_means_loopback_only(ground: &Ground) {
+    let asked = MachineRequest {
+        workspace: None,
+        network: Network::None,
+    };
+    let mut machine = ground.backend.create(&ground.image, &asked).await.unwrap();
+    says(&mut *machine, "ls /sys/class/net", "lo\n").await;
+    machine.close().await.unwrap();
+}
+
+pub(super) async fn an_image_without_a_shell_is_an_error(ground: &Ground) {
+    let mut empty = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(0o755);
+    header.set_size(0);
+    empty.append_data(&mut header, "etc", &[][..]).unwrap();
+    engine::import("hm-conformance-empty", "1", empty.into_inner().unwrap(), &[]).await;
+    let image = ground.backend.resolve_image("hm-conformance-empty:1").await.unwrap();
+    let mut machine = ground.backend.create(&image, &MachineRequest::default()).await.unwrap();
+    let error = run_request(&mut *machine, request("true")).await.unwrap_err();
+    assert_eq!(error.code(), "no-shell", "{error}");
+    machine.close().await.unwrap();
+}
+
+/// Steps in a chain on one tree share the image that it was put into.
+pub(super) async fn an_unchanged_tree_is_sent_once(ground: &Ground) {
+    ground.tree.write("f", "user");
+    let workspace = ground.capture();
+    let mut machine = ground.boot_with(Some(workspace.clone())).await;
+    let kept = left(&mut *machine, "echo 1 > g").await;
+    machine.close().await.unwrap();
+    let (_, before) = left_of(&ground.store).await;
+    let machine = ground.boot_with(Some(workspace.clone())).await;
+    machine.close().await.unwrap();
+    let machine = ground.restore_with(&kept, Some(workspace)).await;
+    machine.close().await.unwrap();
+    assert_eq!(left_of(&ground.store).await.1, before);
+}
+
+pub(super) async fn a_hundred_megabytes_arrive_whole(ground: &Ground) {
+    let mut machine = ground.boot().await;
+    let ran = run(&mut *machine, "head -c 104857601 /dev/zero").await;
+    assert_eq!((ran.exit, ran.out.len()), (0, 104_857_601));
+    machine.close().await.unwrap();
+}
+
+/// One process makes a snapshot that a cache entry refers to, another one boots from it.
+pub(super) async fn a_snapshot_of_another_process_can_be_used(ground: &Ground) {
+    let root = ground.folder.path().join("shared-store");
+    let mut kept = None;
+    for second in [false, true] {
+        let settings = StoreSettings {
+            root: root.clone(),
+            clock: Arc::new(SystemClock),
+        };
+        let store = Store::open(settings).unwrap();
+        let backend = engine::backend(&store).await;
+        ground.tree.write("f", if second { "user 2" } else { "user 1" });
+        let request = hm_store::CaptureRequest::new(&ground.tree.root);
+        let asked = MachineRequest {
+            workspace: Some(Arc::new(store.capture(&request).unwrap())),
+            network: Network::Host,
+        };
+        if let Some(kept) = &kept {
+            assert!(backend.exists(kept).await);
+            let mut machine = backend.restore(kept, &asked).await.unwrap();
+            assert_eq!(machine.take_notes().len(), 1);
+            says(&mut *machine, "cat f g", "user 2made\n").await;
+            machine.close().await.unwrap();
+        } else {
+            let image = backend.resolve_image(engine::image().await).await.unwrap();
+            let mut machine = backend.create(&image, &asked).await.unwrap();
+            let snapshot = left(&mut *machine, "echo made > g; echo step > f").await;
+            machine.close().await.unwrap();
+            let entry = hm_store::NewCacheEntry {
+                key: hm_vm::CacheKey::new([7; 32]),
+                snapshot: Some(snapshot.clone()),
+                state: None,
+                log: None,
+                duration: std::time::Duration::from_secs(1),
+                run_id: hm_plugin_protocol::RunId(uuid::Uuid::nil()),
+                step_key: "k".into(),
+                parts: serde_json::Value::Null,
+            };
+            store.cache().commit(&entry).unwrap();
+            backend.release(&snapshot).await.unwrap();
+            assert!(backend.exists(&snapshot).await);
+            kept = Some(snapshot);
+        }
+        backend.close().await.unwrap();
+        drop(backend);
+        // The image of the kept snapshot and the one below it are all that stays.
+        assert_eq!(left_of(&store).await, (0, 2));
+        store.close().unwrap();
+    }
+    std::fs::remove_dir_all(root.join("l")).unwrap();
+    std::fs::create_dir(root.join("l")).unwrap();
+    let settings = StoreSettings {
+        root,
+        clock: Arc::new(SystemClock),
+    };
+    let store = Store::open(settings).unwrap();
+    let backend = engine::backend(&store).await;
+    assert_eq!(left_of(&store).await, (0, 0));
+    backend.close().await.unwrap();
+    store.close().unwrap();
+}
+
+/// What a chain of steps leaves: how each ended, what it wrote, and the files at the end.
+type Left = Vec<(i32, Vec<u8>, Vec<u8>)>;
+
+async fn chain(ground: &Ground, backend: &dyn VmBackend, image: &str) -> Left {
+    let image = backend.resolve_image(image).await.unwrap();
+    let tree = &ground.tree;
+    tree.write("src/a", "one")
+        .write("src/b", "b")
+        .write("run", "#!/bin/sh\necho ran $1")
+        .mode("run", 0o755);
+    tree.link("to-a", "src/a").folder("empty").write("gone", "x");
+    let steps = [
+        "./run 1; cat to-a; printf 'no newline\\377'; echo err >&2; exit 3",
+        "mkdir -p out/deep; echo made > out/deep/o; chmod 640 src/b; ln -s out l; seq 20000",
+        "echo step > src/a; rm src/b; env | sort | grep -v ^_= || true; pwd; kill -9 $$",
+        "cat src/a src/b gone l/deep/o; no-such-command",
+        "chown 7:8 out/deep/o; echo built > /tmp/built; rm -r empty; mkdir empty; touch empty/new",
+        "find /workspace /tmp -exec stat -c '%n %a %u %g %F' {} + | sort; cat src/a l/deep/o /tmp/built",
+    ];
+    let mut left = Left::new();
+    let mut last = None;
+    for (number, step) in steps.iter().enumerate() {
+        if number == 3 {
+            tree.write("src/a", "two").remove("gone").write("later", "l");
+        }
+        let asked = MachineRequest {
+            workspace: Some(ground.capture()),
+            network: Network::Host,
+        };
+        let mut machine = match &last {
+            None => backend.create(&image, &asked).await.unwrap(),
+            Some(parent) => backend.restore(parent, &asked).await.unwrap(),
+        };
+        let notes = machine.take_notes().join("\n");
+        let ran = run(&mut *machine, step).await;
+        last = Some(machine.snapshot().await.unwrap());
+        machine.close().await.unwrap();
+        left.push((ran.exit, ran.out, ran.err));
+        left.push((0, notes.into_bytes(), Vec::new()));
+    }
+    for path in ["src", "run", "to-a", "empty", "later"] {
+        tree.remove(path);
+    }
+    left
+}
+
+pub(super) async fn gives_what_the_sandbox_gives(ground: &Ground) {
+    let folder = ground.folder.path().join("image");
+    tar::Archive::new(&engine::archive()[..]).unpack(&folder).unwrap();
+    let sandbox = hm_vm::SandboxBackend::new(hm_vm::SandboxSettings {
+        store: ground.store.clone(),
+        expose: Vec::new(),
+    });
+    let by_sandbox = chain(ground, &sandbox, &format!("dir:{}", folder.display())).await;
+    sandbox.close().await.unwrap();
+    let by_docker = chain(ground, &*ground.backend, engine::image().await).await;
+    for (number, (one, other)) in by_sandbox.iter().zip(&by_docker).enumerate() {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert_eq!(
+            (one.0, text(&one.1), text(&one.2)),
+            (other.0, text(&other.1), text(&other.2)),
+            "number {number}"
+        );
+        assert_eq!(one, other);
+    }
+}

@@ -1,0 +1,138 @@
+//! The engine that the docker backend is tested on: the one at `DOCKER_HOST`, else at `/var/run/docker.sock`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bollard::query_parameters::CreateImageOptionsBuilder;
+use bollard::{API_DEFAULT_VERSION, Docker, body_full};
+use futures::TryStreamExt;
+use hm_store::Store;
+use hm_vm::{DockerBackend, DockerSettings};
+use tar::{Builder, EntryType, Header};
+use tokio::sync::OnceCell;
+
+const SOCKET: &str = "/var/run/docker.sock";
+/// What the bodies run.
+const TOOLS: &str = "sh cat chmod chown cp env find ln ls mkdir mv printf readlink rm rmdir seq sleep sort stat touch wc \
+                     true false kill head grep";
+
+pub(crate) fn host() -> String {
+    std::env::var_os("DOCKER_HOST").map_or_else(|| format!("unix://{SOCKET}"), |host| host.into_string().unwrap())
+}
+
+/// Whether no engine is named and none listens here: then there is nothing to test on. `scripts/test` starts one wherever
+/// `dockerd` is installed. An engine that is named but doesn't answer is a failure.
+pub(crate) fn is_impossible() -> bool {
+    std::env::var_os("DOCKER_HOST").is_none() && !Path::new(SOCKET).exists()
+}
+
+pub(crate) async fn backend(store: &Store) -> DockerBackend {
+    let settings = DockerSettings {
+        store: store.clone(),
+        host: host(),
+        run: None,
+    };
+    DockerBackend::connect(settings).await.unwrap_or_else(|error| {
+        panic!(
+            "{error}: start dockerd, or name a running engine in DOCKER_HOST ({:?})",
+            std::error::Error::source(&error).map(ToString::to_string)
+        )
+    })
+}
+
+pub(crate) fn client() -> Docker {
+    let host = host();
+    let path = host
+        .strip_prefix("unix://")
+        .expect("the tests reach their engine by a socket");
+    Docker::connect_with_unix(path, 600, API_DEFAULT_VERSION).unwrap()
+}
+
+/// An image of this machine's own tools, made once for all runs.
+pub(crate) async fn image() -> &'static str {
+    static MADE: OnceCell<()> = OnceCell::const_new();
+    const NAME: &str = "hm-conformance:1";
+    MADE.get_or_init(async || import("hm-conformance", "1", archive(), &[]).await)
+        .await;
+    NAME
+}
+
+pub(crate) async fn import(name: &str, tag: &str, archive: Vec<u8>, changes: &[&str]) {
+    let docker = client().negotiate_version().await.unwrap();
+    // Each test may be a process of its own: the first one imports.
+    let lock = fs::File::create(std::env::temp_dir().join("hm-conformance.lock")).unwrap();
+    tokio::task::block_in_place(|| lock.lock()).unwrap();
+    let options = CreateImageOptionsBuilder::default()
+        .from_src("-")
+        .repo(name)
+        .tag(tag)
+        .changes(changes.iter().map(ToString::to_string).collect())
+        .build();
+    if docker.inspect_image(&format!("{name}:{tag}")).await.is_ok() {
+        return;
+    }
+    let imported = docker.create_image(Some(options), Some(body_full(archive.into())), None);
+    imported.try_for_each(async |_| Ok(())).await.unwrap();
+}
+
+pub(crate) fn archive() -> Vec<u8> {
+    let mut archive = Builder::new(Vec::new());
+    let mut folders: BTreeSet<PathBuf> = ["etc", "proc", "dev", "sys", "tmp", "root", "usr/bin"]
+        .map(PathBuf::from)
+        .into();
+    let tools: Vec<PathBuf> = TOOLS.split_whitespace().filter_map(find).collect();
+    let mut files: BTreeSet<PathBuf> = tools.iter().flat_map(|tool| libraries(tool)).collect();
+    files.extend(tools);
+    for file in &files {
+        let above = file.strip_prefix("/").unwrap().ancestors().skip(1);
+        folders.extend(above.filter(|above| !above.as_os_str().is_empty()).map(Path::to_owned));
+    }
+    for folder in &folders {
+        let mut header = header(
+            EntryType::Directory,
+            if folder.ends_with("tmp") { 0o1777 } else { 0o755 },
+            0,
+        );
+        archive.append_data(&mut header, folder, &[][..]).unwrap();
+    }
+    let mut link = header(EntryType::Symlink, 0o777, 0);
+    archive.append_link(&mut link, "bin", "usr/bin").unwrap();
+    for file in &files {
+        let content = fs::read(file).unwrap();
+        let mut header = header(EntryType::Regular, 0o755, content.len());
+        archive
+            .append_data(&mut header, file.strip_prefix("/").unwrap(), &content[..])
+            .unwrap();
+    }
+    let passwd = b"root:x:0:0:root:/root:/bin/sh\nbuild:x:1000:1001::/home/build:/bin/sh\n";
+    let mut header = header(EntryType::Regular, 0o644, passwd.len());
+    archive.append_data(&mut header, "etc/passwd", &passwd[..]).unwrap();
+    archive.into_inner().unwrap()
+}
+
+fn header(kind: EntryType, mode: u32, size: usize) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(size as u64);
+    header
+}
+
+fn find(tool: &str) -> Option<PathBuf> {
+    let found = Path::new("/usr/bin").join(tool);
+    let runs = fs::metadata(&found).is_ok_and(|found| found.permissions().mode() & 0o111 != 0);
+    runs.then_some(found)
+}
+
+/// What a program is linked to, by the names it is found under.
+fn libraries(tool: &Path) -> Vec<PathBuf> {
+    let listed = Command::new("ldd").arg(tool).output().unwrap();
+    let text = String::from_utf8(listed.stdout).unwrap();
+    text.split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(PathBuf::from)
+        .collect()
+}
