@@ -1,5 +1,6 @@
 //! Wires a store, a machine backend and the local execution backend, runs one build, and draws its events.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write, stdout};
 use std::sync::Arc;
 
@@ -50,7 +51,8 @@ async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, colo
     let mut signals = Signals::install().map_err(|error| {
         CliError::from_error("signals", Exit::Unavailable, &error).fix("raise the limit of open files: ulimit -n 4096")
     })?;
-    let Machines { machines, platform } = machines(store, &request, settings).await?;
+    let made = machines(store, &request, settings).await?;
+    let machines = Arc::clone(&made.machines);
     let mut upkeep = JoinSet::new();
     let kept = store.clone();
     upkeep.spawn_blocking(move || {
@@ -60,7 +62,7 @@ async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, colo
             ));
         }
     });
-    let backend = local_backend(store, Arc::clone(&machines), platform, settings);
+    let backend = local_backend(store, made, settings);
     let exit = run_build(&backend, request, &mut signals, settings.format, colored).await;
     if let Err(error) = machines.close().await {
         output::note(&format!("warning: {error}"));
@@ -68,13 +70,16 @@ async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, colo
     exit
 }
 
-/// What makes the machines, and the word for their platform in cache keys.
-struct Machines {
+/// What makes the machines.
+struct Chosen {
     machines: Arc<dyn VmBackend>,
+    /// The word for their platform in cache keys.
     platform: String,
+    /// What of the IR they offer.
+    features: BTreeSet<Feature>,
 }
 
-async fn machines(store: &Store, request: &RunRequest, settings: &RunSettings) -> Result<Machines, CliError> {
+async fn machines(store: &Store, request: &RunRequest, settings: &RunSettings) -> Result<Chosen, CliError> {
     match &settings.backend {
         Backend::Sandbox => {
             let sandbox = SandboxSettings {
@@ -83,9 +88,10 @@ async fn machines(store: &Store, request: &RunRequest, settings: &RunSettings) -
             };
             let images = Images::new(store.clone(), settings.images.clone());
             let told = Arc::new(PullNotes::default());
-            Ok(Machines {
+            Ok(Chosen {
                 machines: Arc::new(SandboxBackend::with_images(sandbox, images, told)),
                 platform: format!("linux/{}", std::env::consts::ARCH),
+                features: [Feature::NoNetwork].into(),
             })
         }
         Backend::Docker { host } => {
@@ -98,21 +104,22 @@ async fn machines(store: &Store, request: &RunRequest, settings: &RunSettings) -
             let backend = connected.map_err(|error| engine::unavailable(&error, host))?;
             // Snapshots of an engine are of no use to the sandbox, and the other way round.
             let platform = format!("docker:{}", backend.platform());
-            Ok(Machines {
+            Ok(Chosen {
                 machines: Arc::new(backend),
                 platform,
+                features: [Feature::NoNetwork, Feature::IsolatedNetwork, Feature::Resources].into(),
             })
         }
     }
 }
 
 /// The execution backend of this machine.
-fn local_backend(
-    store: &Store,
-    machines: Arc<dyn VmBackend>,
-    platform: String,
-    settings: &RunSettings,
-) -> LocalBackend {
+fn local_backend(store: &Store, made: Chosen, settings: &RunSettings) -> LocalBackend {
+    let Chosen {
+        machines,
+        platform,
+        features,
+    } = made;
     let name = machines.name().to_owned();
     let hmvm = HmVm::new(HmVmSettings {
         backend: machines,
@@ -125,7 +132,7 @@ fn local_backend(
         name,
         store: store.clone(),
         runners: RunnerRegistry::new(Arc::new(VmRunner::new(hmvm))),
-        features: [Feature::NoNetwork].into(),
+        features,
         include_git: settings.workspace.include_git,
         include_hm: settings.workspace.include_hm,
     })

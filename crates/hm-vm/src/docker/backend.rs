@@ -11,7 +11,7 @@ use super::image::DockerImage;
 use super::machine::DockerMachine;
 use super::shared::Shared;
 use crate::in_use::Use;
-use crate::machine::{BootImage, MachineRequest, Network, Vm, VmBackend, VmError};
+use crate::machine::{BootImage, MachineRequest, Vm, VmBackend, VmError};
 
 const NAME: &str = "docker";
 
@@ -51,7 +51,7 @@ impl DockerBackend {
     fn machine(
         &self,
         snapshot: SnapshotRef,
-        network: Network,
+        request: &MachineRequest,
         uses: Vec<Use>,
         notes: Vec<String>,
     ) -> Result<Box<dyn Vm>, VmError> {
@@ -60,7 +60,8 @@ impl DockerBackend {
             shared: Arc::clone(&self.shared),
             snapshot,
             record,
-            network,
+            network: request.network,
+            limits: request.limits,
             uses,
             notes,
             between: Vec::new(),
@@ -90,7 +91,7 @@ impl VmBackend for DockerBackend {
         };
         let seed = self.shared.seed(docker, request.workspace.as_ref()).await?;
         let uses = vec![self.shared.in_use.enter(&seed)];
-        self.machine(seed, request.network, uses, docker.notes.clone())
+        self.machine(seed, request, uses, docker.notes.clone())
     }
 
     async fn restore(&self, snapshot: &SnapshotRef, request: &MachineRequest) -> Result<Box<dyn Vm>, VmError> {
@@ -103,11 +104,11 @@ impl VmBackend for DockerBackend {
             .as_ref()
             .filter(|workspace| node.record.tree != Some(workspace.tree));
         let Some(workspace) = newer else {
-            return self.machine(snapshot.clone(), request.network, uses, Vec::new());
+            return self.machine(snapshot.clone(), request, uses, Vec::new());
         };
         let delta = shared.with_workspace(snapshot, &node, workspace).await?;
         uses.push(shared.in_use.enter(&delta.snapshot));
-        self.machine(delta.snapshot, request.network, uses, delta.notes)
+        self.machine(delta.snapshot, request, uses, delta.notes)
     }
 
     async fn content_hash(&self, snapshot: &SnapshotRef) -> Result<ContentHash, VmError> {

@@ -8,7 +8,7 @@ use bollard::query_parameters::{ContainerArchiveInfoOptionsBuilder, CreateContai
 
 use super::error::{DockerError, status};
 use super::shared::Shared;
-use crate::machine::Network;
+use crate::machine::{Limits, Network};
 
 /// Takes the command's process group out of the environment before the step's shell sees it: it tells the engine's init
 /// to pass SIGTERM on to the whole group (tini(1)).
@@ -34,6 +34,7 @@ pub(super) struct Command<'a> {
     pub(super) workdir: &'a str,
     pub(super) user: &'a str,
     pub(super) network: Network,
+    pub(super) limits: Limits,
 }
 
 impl Command<'_> {
@@ -65,7 +66,7 @@ impl Command<'_> {
             working_dir: Some(folder.to_owned()),
             host_config: Some(HostConfig {
                 init: Some(true),
-                ..host_config(self.network)
+                ..limited(self.limits, host_config(self.network))
             }),
             ..common(self.image)
         }
@@ -86,6 +87,8 @@ fn common(image: &str) -> ContainerCreateBody {
 fn host_config(network: Network) -> HostConfig {
     let mode = match network {
         Network::Host => "host",
+        // The engine's own: a way out through it, and no way in.
+        Network::Isolated => "bridge",
         Network::None => "none",
     };
     HostConfig {
@@ -97,6 +100,27 @@ fn host_config(network: Network) -> HostConfig {
         }),
         ..HostConfig::default()
     }
+}
+
+/// Swap would let a step have more than its limit: memory and swap together get what memory gets.
+fn limited(limits: Limits, config: HostConfig) -> HostConfig {
+    let Limits { cpus, memory_mib, pids } = limits;
+    let memory = memory_mib.map(|mib| i64::try_from(mib).unwrap_or(i64::MAX).saturating_mul(1 << 20));
+    HostConfig {
+        nano_cpus: cpus.map(billionths),
+        memory,
+        memory_swap: memory,
+        pids_limit: pids.map(|pids| i64::try_from(pids).unwrap_or(i64::MAX)),
+        ..config
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a number of processors is small, and a float becomes an integer by `as` at its nearest bound"
+)]
+fn billionths(cpus: f64) -> i64 {
+    (cpus * 1e9).round() as i64
 }
 
 impl Shared {

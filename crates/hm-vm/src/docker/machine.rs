@@ -15,7 +15,7 @@ use super::record::{Origin, Record};
 use super::shared::{Shared, exec_error, start_error};
 use crate::environment;
 use crate::in_use::Use;
-use crate::machine::{ExecOutcome, ExecRequest, Network, Vm, VmError};
+use crate::machine::{ExecOutcome, ExecRequest, Limits, Network, Vm, VmError};
 
 /// 128 + SIGTERM.
 const TERMINATED: i32 = 143;
@@ -29,6 +29,7 @@ pub(super) struct DockerMachine {
     pub(super) snapshot: SnapshotRef,
     pub(super) record: Arc<Record>,
     pub(super) network: Network,
+    pub(super) limits: Limits,
     pub(super) uses: Vec<Use>,
     pub(super) notes: Vec<String>,
     /// Snapshots that were made between two commands, for nobody else.
@@ -102,6 +103,7 @@ impl DockerMachine {
             workdir,
             user: &base.user,
             network: self.network,
+            limits: self.limits,
         };
         shared.create_for(&name, &command).await.map_err(start_error)?;
         Ok(name)
@@ -115,6 +117,14 @@ impl DockerMachine {
     async fn mode(&self, container: &str, path: &str) -> Result<Option<u32>, DockerError> {
         let info = self.shared.look(container, path).await?;
         Ok(info.map(|info| info.file_mode))
+    }
+
+    async fn ran_out_of_memory(&self, container: &str) -> Result<bool, VmError> {
+        let found = self.shared.docker.inspect_container(container, None).await;
+        let found = found
+            .map_err(DockerError::engine("look at a container"))
+            .map_err(exec_error)?;
+        Ok(found.state.and_then(|state| state.oom_killed).unwrap_or(false))
     }
 
     /// Whether one of the folders of a `PATH` has a shell.
@@ -202,6 +212,7 @@ impl Vm for DockerMachine {
             return Ok(ExecOutcome {
                 exit: TERMINATED,
                 stopped: true,
+                out_of_memory: false,
                 usage: None,
             });
         }
@@ -236,6 +247,7 @@ impl Vm for DockerMachine {
                 Ok(ExecOutcome {
                     exit,
                     stopped: request.stop.is_stopped(),
+                    out_of_memory: self.limits.memory_mib.is_some() && self.ran_out_of_memory(&name).await?,
                     usage: None,
                 })
             }

@@ -23,7 +23,7 @@ use super::nodes::Node;
 use super::record::{Origin, Record};
 use super::shared::Shared;
 use super::upload::Upload;
-use crate::machine::{Network, StopToken, VmError};
+use crate::machine::{Limits, Network, StopToken, VmError};
 use crate::memory::conflict_note;
 
 /// Where the script lies that removes files; it removes itself.
@@ -218,6 +218,7 @@ impl Shared {
             workdir: "/",
             user: "0",
             network: Network::None,
+            limits: Limits::default(),
         };
         self.create_for(name, &command).await?;
         let upload = Upload {

@@ -127,6 +127,7 @@ pub(super) async fn the_images_user_owns_the_workspace(ground: &Ground) {
     let asked = MachineRequest {
         workspace: Some(ground.capture()),
         network: Network::Host,
+        ..MachineRequest::default()
     };
     let mut machine = ground.backend.create(&image, &asked).await.unwrap();
     let cmd = "pwd; echo $HOME $FROM_IMAGE; ./run; [ -O d/f ] && [ -O . ] && echo mine";
@@ -160,6 +161,7 @@ pub(super) async fn no_network_means_loopback_only(ground: &Ground) {
     let asked = MachineRequest {
         workspace: None,
         network: Network::None,
+        ..MachineRequest::default()
     };
     let mut machine = ground.backend.create(&ground.image, &asked).await.unwrap();
     says(&mut *machine, "ls /sys/class/net", "lo\n").await;
@@ -219,6 +221,7 @@ pub(super) async fn a_snapshot_of_another_process_can_be_used(ground: &Ground) {
         let asked = MachineRequest {
             workspace: Some(Arc::new(store.capture(&request).unwrap())),
             network: Network::Host,
+            ..MachineRequest::default()
         };
         if let Some(kept) = &kept {
             assert!(backend.exists(kept).await);
@@ -293,6 +296,7 @@ async fn chain(ground: &Ground, backend: &dyn VmBackend, image: &str) -> Left {
         let asked = MachineRequest {
             workspace: Some(ground.capture()),
             network: Network::Host,
+            ..MachineRequest::default()
         };
         let mut machine = match &last {
             None => backend.create(&image, &asked).await.unwrap(),
