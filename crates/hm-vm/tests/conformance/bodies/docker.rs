@@ -317,7 +317,10 @@ async fn chain(ground: &Ground, backend: &dyn VmBackend, image: &str) -> Left {
 
 pub(super) async fn gives_what_the_sandbox_gives(ground: &Ground) {
     let folder = ground.folder.path().join("image");
-    tar::Archive::new(&engine::archive()[..]).unpack(&folder).unwrap();
+    let archive = engine::archive();
+    let mut archive = tar::Archive::new(&archive[..]);
+    archive.set_preserve_permissions(true);
+    archive.unpack(&folder).unwrap();
     let sandbox = hm_vm::SandboxBackend::new(hm_vm::SandboxSettings {
         store: ground.store.clone(),
         expose: Vec::new(),
