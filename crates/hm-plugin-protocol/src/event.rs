@@ -160,6 +160,9 @@ pub enum BuildEvent {
         /// code, such as "out of memory: …".
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         causes: Vec<String>,
+        /// What helps where the engine could not run it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        fixes: Vec<String>,
     },
     /// A step of a chain failed; the rest of the chain won't run.
     ChainFailed {

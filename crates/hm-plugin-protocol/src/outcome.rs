@@ -62,6 +62,8 @@ pub enum StepOutcome {
     Errored {
         /// Outermost first.
         causes: Vec<String>,
+        /// What helps, to be pasted.
+        fixes: Vec<String>,
     },
 }
 

@@ -71,6 +71,8 @@ pub enum StepPhase {
         snapshot: Option<SnapshotRef>,
         /// Why the engine could not run it, outermost first, or why the command failed where that is known.
         causes: Vec<String>,
+        /// What helps where the engine could not run it.
+        fixes: Vec<String>,
     },
     /// It never started.
     Skipped {
@@ -211,6 +213,7 @@ impl BuildView {
                 snapshot,
                 status,
                 causes,
+                fixes,
             } => {
                 let phase = StepPhase::Ended {
                     status: *status,
@@ -218,6 +221,7 @@ impl BuildView {
                     duration_ms: *duration_ms,
                     snapshot: snapshot.clone(),
                     causes: causes.clone(),
+                    fixes: fixes.clone(),
                 };
                 self.advance(*step_id, phase);
             }

@@ -190,6 +190,7 @@ fn step_end() {
                 snapshot: Some(SnapshotRef("s".to_owned())),
                 status,
                 causes: Vec::new(),
+                fixes: Vec::new(),
             },
             &format!(
                 r#"{{"seq":7,"kind":"step_end","step_id":"00000000-0000-0000-0000-000000000002","exit_code":3,"duration_ms":40,"snapshot":"s","status":"{word}"}}"#
@@ -204,8 +205,9 @@ fn step_end() {
             snapshot: None,
             status: StepStatus::Errored,
             causes: vec!["can't start".to_owned(), "no space".to_owned()],
+            fixes: vec!["df -h".to_owned()],
         },
-        r#"{"seq":7,"kind":"step_end","step_id":"00000000-0000-0000-0000-000000000002","exit_code":125,"duration_ms":0,"snapshot":null,"status":"errored","causes":["can't start","no space"]}"#,
+        r#"{"seq":7,"kind":"step_end","step_id":"00000000-0000-0000-0000-000000000002","exit_code":125,"duration_ms":0,"snapshot":null,"status":"errored","causes":["can't start","no space"],"fixes":["df -h"]}"#,
     );
 }
 

@@ -56,6 +56,7 @@ fn end(step: u8, status: StepStatus) -> BuildEvent {
         snapshot: None,
         status,
         causes: Vec::new(),
+        fixes: Vec::new(),
     }
 }
 

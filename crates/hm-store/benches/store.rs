@@ -166,6 +166,7 @@ fn step_events(step: u32) -> [BuildEvent; 3] {
             snapshot: None,
             status: StepStatus::Passed,
             causes: Vec::new(),
+            fixes: Vec::new(),
         },
     ]
 }

@@ -367,6 +367,7 @@ impl<L: EventLog> Dispatcher<L> {
                     self.lookups.turn_ended();
                     let answer = CacheAnswer::Errored {
                         causes: causes(&unknown),
+                        fixes: Vec::new(),
                     };
                     self.pending.push(Input::LookedUp { step, answer });
                     continue;
@@ -392,6 +393,7 @@ impl<L: EventLog> Dispatcher<L> {
             Err(unknown) => {
                 let end = AttemptEnd::Errored {
                     causes: causes(&unknown),
+                    fixes: Vec::new(),
                 };
                 self.pending.push(Input::Ended { step, end });
             }

@@ -75,7 +75,10 @@ pub(super) async fn look_up(runner: Arc<dyn StepRunner>, context: StepContext, s
         }
         Ok(Lookup::MissNoCommit) => CacheAnswer::Miss,
         Err(StepError::Stopped) => CacheAnswer::Stopped,
-        Err(error @ StepError::Engine(_)) => CacheAnswer::Errored { causes: causes(&error) },
+        Err(error @ StepError::Engine(_)) => CacheAnswer::Errored {
+            causes: causes(&error),
+            fixes: error.fixes(),
+        },
     };
     found.output = said.take();
     Report::LookedUp { step, answer, found }
@@ -84,6 +87,7 @@ pub(super) async fn look_up(runner: Arc<dyn StepRunner>, context: StepContext, s
 fn errored(cause: &str) -> CacheAnswer {
     CacheAnswer::Errored {
         causes: vec![cause.to_owned()],
+        fixes: Vec::new(),
     }
 }
 
@@ -93,7 +97,10 @@ pub(super) async fn execute(runner: Arc<dyn StepRunner>, context: StepContext, d
     let end = match result {
         Ok(result) => attempt_end(&context, result),
         Err(StepError::Stopped) => AttemptEnd::Stopped,
-        Err(error @ StepError::Engine(_)) => AttemptEnd::Errored { causes: causes(&error) },
+        Err(error @ StepError::Engine(_)) => AttemptEnd::Errored {
+            causes: causes(&error),
+            fixes: error.fixes(),
+        },
     };
     Report::Ended {
         step,
@@ -132,6 +139,7 @@ fn attempt_end(context: &StepContext, result: StepResult) -> AttemptEnd {
         let cause = "the runner left no snapshot although steps boot from this one";
         return AttemptEnd::Errored {
             causes: vec![cause.to_owned()],
+            fixes: Vec::new(),
         };
     }
     AttemptEnd::Exited {

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use hm_vm::{HmVmError, VmError};
+
 /// Why a runner did not bring a step to its own end. A command that fails is a result and not one of these.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
@@ -17,6 +19,16 @@ impl StepError {
     /// The runner could not do its job.
     pub fn engine(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Engine(source.into())
+    }
+
+    /// What helps, where that is known.
+    pub fn fixes(&self) -> Vec<String> {
+        let Self::Engine(error) = self else { return Vec::new() };
+        let of_machine = match error.downcast_ref::<HmVmError>() {
+            Some(HmVmError::Vm(error)) => Some(error),
+            _ => error.downcast_ref::<VmError>(),
+        };
+        of_machine.and_then(VmError::fix).into_iter().collect()
     }
 }
 

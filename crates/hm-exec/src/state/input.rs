@@ -48,6 +48,8 @@ pub enum CacheAnswer {
     Errored {
         /// Outermost first.
         causes: Vec<String>,
+        /// What helps, to be pasted.
+        fixes: Vec<String>,
     },
 }
 
@@ -69,5 +71,7 @@ pub enum AttemptEnd {
     Errored {
         /// Outermost first.
         causes: Vec<String>,
+        /// What helps, to be pasted.
+        fixes: Vec<String>,
     },
 }

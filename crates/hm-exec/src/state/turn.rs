@@ -96,7 +96,7 @@ impl Turn<'_> {
                 CacheAnswer::Hit { tag, snapshot } => self.use_earlier_result(at, tag, snapshot),
                 CacheAnswer::Miss => self.become_ready(at),
                 CacheAnswer::Stopped => self.end(at, unasked_stop()),
-                CacheAnswer::Errored { causes } => self.end(at, StepOutcome::Errored { causes }),
+                CacheAnswer::Errored { causes, fixes } => self.end(at, StepOutcome::Errored { causes, fixes }),
             },
             Phase::LookupStopping => {
                 if let CacheAnswer::Hit { snapshot, .. } = answer {
@@ -200,7 +200,7 @@ impl Turn<'_> {
             (AttemptEnd::Stopped, Some(StopCause::Budget)) => StepOutcome::TimedOut,
             (AttemptEnd::Stopped, Some(StopCause::Build(reason))) => StepOutcome::Canceled(reason),
             (AttemptEnd::Stopped, None) => unasked_stop(),
-            (AttemptEnd::Errored { causes }, _) => StepOutcome::Errored { causes },
+            (AttemptEnd::Errored { causes, fixes }, _) => StepOutcome::Errored { causes, fixes },
         };
         self.end(at, outcome);
     }
@@ -269,11 +269,14 @@ impl Turn<'_> {
             return self.append(event);
         }
         let exit_code = exit_code_of(outcome);
-        let causes = match outcome {
-            StepOutcome::Errored { causes } => causes.clone(),
-            StepOutcome::Failed { .. } => self.state.slots[at.get()].cause.iter().cloned().collect(),
+        let (causes, fixes) = match outcome {
+            StepOutcome::Errored { causes, fixes } => (causes.clone(), fixes.clone()),
+            StepOutcome::Failed { .. } => {
+                let cause = &self.state.slots[at.get()].cause;
+                (cause.iter().cloned().collect(), Vec::new())
+            }
             StepOutcome::Passed { .. } | StepOutcome::TimedOut | StepOutcome::Canceled(_) | StepOutcome::Skipped(_) => {
-                Vec::new()
+                (Vec::new(), Vec::new())
             }
         };
         let duration = self.now.saturating_sub(self.state.slots[at.get()].since);
@@ -284,6 +287,7 @@ impl Turn<'_> {
             snapshot: self.state.slots[at.get()].snapshot.clone(),
             status: status_of(outcome),
             causes,
+            fixes,
         });
         self.append_chain_failed(at, outcome);
     }
@@ -300,7 +304,7 @@ impl Turn<'_> {
                 }
             }
             StepOutcome::TimedOut => format!("{} ran over its time", display_name(step)),
-            StepOutcome::Errored { causes } => {
+            StepOutcome::Errored { causes, fixes: _ } => {
                 let cause = causes.first().map_or("unknown cause", String::as_str);
                 format!("{} could not be run: {cause}", display_name(step))
             }
@@ -466,6 +470,7 @@ impl Turn<'_> {
 fn unasked_stop() -> StepOutcome {
     StepOutcome::Errored {
         causes: vec!["the runner stopped the step although nothing told it to".to_owned()],
+        fixes: Vec::new(),
     }
 }
 

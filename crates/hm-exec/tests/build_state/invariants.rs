@@ -145,6 +145,7 @@ impl Plan {
                     at.as_u32(),
                     CacheAnswer::Errored {
                         causes: vec!["index".to_owned()],
+                        fixes: Vec::new(),
                     },
                 );
             }

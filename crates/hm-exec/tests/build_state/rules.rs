@@ -168,7 +168,7 @@ fn an_engine_error_counts_as_failure_and_tells_its_causes() {
     let told = build
         .events
         .iter()
-        .any(|event| matches!(event, BuildEvent::StepEnd { causes, .. } if causes == &["no space left on device"]));
+        .any(|event| matches!(event, BuildEvent::StepEnd { causes, fixes, .. } if causes == &["no space left on device"] && fixes == &["mend no space left on device"]));
     assert!(told, "{:?}", build.events);
 }
 
@@ -282,6 +282,7 @@ fn a_look_up_that_fails_is_an_engine_error_of_its_step() {
         0,
         CacheAnswer::Errored {
             causes: vec!["index is damaged".to_owned()],
+            fixes: Vec::new(),
         },
     );
     assert_eq!(build.fates(), ["Errored 125", "skipped: a Errored"]);

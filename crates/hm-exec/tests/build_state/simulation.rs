@@ -188,6 +188,7 @@ impl Simulation {
             step: at,
             end: AttemptEnd::Errored {
                 causes: vec![cause.to_owned()],
+                fixes: vec![format!("mend {cause}")],
             },
         });
     }

@@ -158,6 +158,7 @@ impl HumanRenderer {
                 duration_ms,
                 snapshot: _,
                 causes,
+                fixes,
             } => {
                 let (word, took) = (step_status(*status), Millis(*duration_ms));
                 match status {
@@ -186,6 +187,9 @@ impl HumanRenderer {
                     StepStatus::Errored => {
                         writeln!(out, "{prefix} {}", paint.bad(format_args!("✘ {word}")))?;
                         write_causes(causes, &prefix, paint, out)?;
+                        for fix in fixes {
+                            writeln!(out, "{prefix} {} {}", paint.good("fix:"), one_line(fix))?;
+                        }
                         keep_tail = true;
                     }
                 }

@@ -35,6 +35,7 @@ fn write_failure(step: &StepView, tails: &Tails, paint: Paint, out: &mut Vec<u8>
         duration_ms,
         snapshot: _,
         causes,
+        fixes,
     } = &step.phase
     else {
         return Ok(());
@@ -56,7 +57,10 @@ fn write_failure(step: &StepView, tails: &Tails, paint: Paint, out: &mut Vec<u8>
     )?;
     let last = tails.lines(step.id).map(|line| format!("    {line}"));
     let causes = causes.iter().map(|cause| format!("    cause: {}", one_line(cause)));
-    last.chain(causes).try_for_each(|line| writeln!(out, "{line}"))
+    let fixes = fixes.iter().map(|fix| format!("    fix: {}", one_line(fix)));
+    last.chain(causes)
+        .chain(fixes)
+        .try_for_each(|line| writeln!(out, "{line}"))
 }
 
 fn counts_in_words(counts: Counts) -> String {

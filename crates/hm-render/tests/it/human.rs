@@ -121,6 +121,7 @@ fn a_step_that_could_not_be_run_shows_its_causes() {
                 "can't resolve the image \"moon\"".to_owned(),
                 "no such\nplace".to_owned(),
             ],
+            fixes: vec!["hm image pull moon".to_owned()],
         },
         over(BuildStatus::Failed, 1, 5),
     ]);

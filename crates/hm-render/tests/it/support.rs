@@ -78,6 +78,7 @@ pub(crate) fn end(step: u8, status: StepStatus, exit_code: i32, duration_ms: u64
         snapshot: None,
         status,
         causes: Vec::new(),
+        fixes: Vec::new(),
     }
 }
 

@@ -19,6 +19,8 @@ pub enum VmError {
     Image {
         /// As the pipeline names it.
         image: String,
+        /// What helps, to be pasted.
+        fix: Option<String>,
         /// What the image store said.
         #[source]
         source: SharedError,
@@ -119,6 +121,14 @@ pub enum VmError {
 }
 
 impl VmError {
+    /// What helps, where that is known.
+    pub fn fix(&self) -> Option<String> {
+        if let Self::Image { fix, .. } = self {
+            return fix.clone();
+        }
+        None
+    }
+
     /// A stable word for the kind of error, for machines and for documentation.
     pub fn code(&self) -> &'static str {
         match self {

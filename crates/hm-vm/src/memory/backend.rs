@@ -153,6 +153,7 @@ impl VmBackend for MemoryBackend {
         state.open()?;
         state.images.get(image).cloned().ok_or_else(|| VmError::Image {
             image: image.to_owned(),
+            fix: None,
             source: Arc::new(NoSuchImage),
         })
     }

@@ -90,14 +90,15 @@ impl VmBackend for SandboxBackend {
     }
 
     async fn resolve_image(&self, image: &str) -> Result<BootImage, VmError> {
-        let failed = |source: SharedError| VmError::Image {
+        let failed = |fix: Option<String>, source: SharedError| VmError::Image {
             image: image.to_owned(),
+            fix,
             source,
         };
-        let reference = ImageRef::parse(image).map_err(|error| failed(Arc::new(error)))?;
+        let reference = ImageRef::parse(image).map_err(|error| failed(None, Arc::new(error)))?;
         let (images, observer) = &self.shared.images;
         let resolved = images.resolve(&reference, Arc::clone(observer)).await;
-        let resolved = resolved.map_err(|error| failed(Arc::new(error)))?;
+        let resolved = resolved.map_err(|error| failed(error.fix(), Arc::new(error)))?;
         let sandbox = Arc::new(SandboxImage::new(resolved)?);
         self.shared.remember(Arc::clone(&sandbox));
         Ok(BootImage::new(

@@ -55,6 +55,8 @@ fn steps_boot_from_what_a_registry_has_and_then_from_the_store() {
         refused.end("a").to_string().contains("network must not be used"),
         "{refused:#?}"
     );
+    let fix = format!("fetch it once, with a network: hm image pull {image}");
+    assert_eq!(refused.end("a")["fixes"][0], fix);
 
     let pulled = run(&lab, &host, &image, &[]).passed();
     assert_eq!(pulled.stdout("a"), ["42"]);
