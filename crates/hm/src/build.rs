@@ -1,7 +1,7 @@
 //! Wires a store, a machine backend and the local execution backend, runs one build, and draws its events.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufWriter, Write, stdout};
+use std::io::{self, BufWriter, IsTerminal, Write, stdout};
 use std::sync::Arc;
 
 use hm_exec::{
@@ -19,8 +19,8 @@ use crate::cli::Format;
 use crate::engine;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::images::PullNotes;
 use crate::output;
+use crate::pulls::PullProgress;
 use crate::settings::{Backend, RunSettings};
 use crate::signals::{Asked, Signals};
 use crate::wiring;
@@ -28,11 +28,21 @@ use crate::wiring;
 /// Events that are drawn before the drawing looks whether there are more.
 const BATCH: usize = 1024;
 
+/// How a build is shown.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    /// Whether standard output is coloured.
+    pub(crate) colored: bool,
+    pub(crate) pulls: Arc<PullProgress>,
+}
+
 /// Runs the build to its end. When this returns in order, nothing of it is left running.
-pub(crate) fn execute(request: RunRequest, settings: &RunSettings, colored: bool) -> Result<Exit, CliError> {
+pub(crate) fn execute(request: RunRequest, settings: &RunSettings, look: Look) -> Result<Exit, CliError> {
     let runtime = wiring::runtime()?;
     let store = wiring::open_store(&settings.store)?;
-    let end = runtime.block_on(run_on(&store, request, settings, colored));
+    let pulls = Arc::clone(&look.pulls);
+    let end = runtime.block_on(run_on(&store, request, settings, look));
+    pulls.end();
     // A drawing that is stuck on its reader must not keep a process alive that was told to end.
     runtime.shutdown_background();
     let closed = store
@@ -46,12 +56,12 @@ pub(crate) fn execute(request: RunRequest, settings: &RunSettings, colored: bool
     Ok(exit)
 }
 
-async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, colored: bool) -> Result<Exit, CliError> {
+async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, look: Look) -> Result<Exit, CliError> {
     // Signals first: one that comes while the tree is captured must stop the build, too.
     let mut signals = Signals::install().map_err(|error| {
         CliError::from_error("signals", Exit::Unavailable, &error).fix("raise the limit of open files: ulimit -n 4096")
     })?;
-    let made = machines(store, &request, settings).await?;
+    let made = machines(store, &request, settings, Arc::clone(&look.pulls)).await?;
     let machines = Arc::clone(&made.machines);
     let mut upkeep = JoinSet::new();
     let kept = store.clone();
@@ -63,7 +73,7 @@ async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, colo
         }
     });
     let backend = local_backend(store, made, settings);
-    let exit = run_build(&backend, request, &mut signals, settings.format, colored).await;
+    let exit = run_build(&backend, request, &mut signals, settings.format, look).await;
     if let Err(error) = machines.close().await {
         output::note(&format!("warning: {error}"));
     }
@@ -79,7 +89,12 @@ struct Chosen {
     features: BTreeSet<Feature>,
 }
 
-async fn machines(store: &Store, request: &RunRequest, settings: &RunSettings) -> Result<Chosen, CliError> {
+async fn machines(
+    store: &Store,
+    request: &RunRequest,
+    settings: &RunSettings,
+    told: Arc<PullProgress>,
+) -> Result<Chosen, CliError> {
     match &settings.backend {
         Backend::Sandbox => {
             let sandbox = SandboxSettings {
@@ -87,7 +102,6 @@ async fn machines(store: &Store, request: &RunRequest, settings: &RunSettings) -
                 expose: settings.expose.clone(),
             };
             let images = Images::new(store.clone(), settings.images.clone());
-            let told = Arc::new(PullNotes::default());
             Ok(Chosen {
                 machines: Arc::new(SandboxBackend::with_images(sandbox, images, told)),
                 platform: format!("linux/{}", std::env::consts::ARCH),
@@ -143,7 +157,7 @@ async fn run_build(
     request: RunRequest,
     signals: &mut Signals,
     format: Format,
-    colored: bool,
+    look: Look,
 ) -> Result<Exit, CliError> {
     let handle = match start(backend, request, signals).await? {
         Start::Started(handle) => handle,
@@ -159,7 +173,7 @@ async fn run_build(
     let canceller = control.canceller();
     let mut drawing = JoinSet::new();
     let runtime = Handle::current();
-    drawing.spawn_blocking(move || draw(&runtime, events, format, colored));
+    drawing.spawn_blocking(move || draw(&runtime, events, format, &look));
     let end = async {
         let outcome = control.wait().await;
         (outcome, drawing.join_next().await)
@@ -300,20 +314,25 @@ fn drawing_error(error: &(dyn std::error::Error + 'static)) -> CliError {
 
 /// Draws every event, at the speed of whoever reads standard output. A reader that goes away ends the drawing, not the
 /// build; any other refusal is told when the build has ended.
-fn draw(runtime: &Handle, mut events: EventStream, format: Format, color: bool) -> Result<(), DrawError> {
+fn draw(runtime: &Handle, mut events: EventStream, format: Format, look: &Look) -> Result<(), DrawError> {
     let mut renderer: Box<dyn Renderer> = match format {
         Format::Human => Box::new(HumanRenderer::new(HumanSettings {
-            color,
+            color: look.colored,
             cached_logs: false,
         })),
         Format::Json => Box::new(JsonRenderer::new()),
     };
+    let is_terminal = stdout().is_terminal();
     let mut out = BufWriter::with_capacity(1 << 16, stdout().lock());
     while let Some(batch) = runtime.block_on(events.next_batch(BATCH)).map_err(DrawError::Events)? {
-        let drawn = batch
-            .iter()
-            .try_for_each(|event| renderer.render(event, &mut out))
-            .and_then(|()| out.flush());
+        let mut write = || {
+            batch
+                .iter()
+                .try_for_each(|event| renderer.render(event, &mut out))
+                .and_then(|()| out.flush())
+        };
+        // A reader that is slow must not hold up the pulls.
+        let drawn = if is_terminal { look.pulls.aside(write) } else { write() };
         if let Err(error) = drawn {
             // What is buffered has no reader either.
             drop(out.into_parts());

@@ -4,21 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use hm_config::SandboxSettings;
-use hm_store::image::{
-    AuthoritySettings, DockerConfig, ImageLock, LockError, ProxySettings, PullEvent, PullObserver, RegistrySettings,
-};
+use hm_store::image::{AuthoritySettings, DockerConfig, ImageLock, LockError, ProxySettings, RegistrySettings};
 use hm_store::{ImageError, ImageSettings};
 
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::output;
 use crate::process::Process;
-
-/// Bytes of a mebibyte.
-const MIB: u64 = 1 << 20;
 
 /// Everything but the lock.
 pub(crate) fn settings(sandbox: &SandboxSettings, process: &Process, offline: bool) -> Result<ImageSettings, CliError> {
@@ -106,55 +99,5 @@ pub(crate) fn image_error(error: &ImageError) -> CliError {
     match error.fix() {
         Some(fix) => told.fix(fix),
         None => told,
-    }
-}
-
-/// Tells on standard error how pulls get on, a line for each thing that matters.
-#[derive(Default, Debug)]
-pub(crate) struct PullNotes {
-    layers: Mutex<Progress>,
-}
-
-#[derive(Default, Debug)]
-struct Progress {
-    all: usize,
-    ready: usize,
-}
-
-impl PullObserver for PullNotes {
-    fn event(&self, event: PullEvent<'_>) {
-        match event {
-            PullEvent::Resolved {
-                reference,
-                layers,
-                bytes,
-                ..
-            } => {
-                self.progress(|progress| *progress = Progress { all: layers, ready: 0 });
-                output::note(&format!(
-                    "pulling {reference}: {layers} layers, {} MiB",
-                    bytes.div_ceil(MIB)
-                ));
-            }
-            PullEvent::LayerPresent { .. } | PullEvent::LayerUnpacked { .. } => {
-                self.progress(|progress| {
-                    progress.ready += 1;
-                    output::note(&format!("layer {} of {} is ready", progress.ready, progress.all));
-                });
-            }
-            PullEvent::Retry { problem, after } => {
-                output::note(&format!("{problem}; again in {:.1} s", after.as_secs_f64()));
-            }
-            PullEvent::MirrorFailed { mirror, problem } => {
-                output::note(&format!("warning: the mirror {mirror} has failed: {problem}"));
-            }
-            PullEvent::LayerStarted { .. } | PullEvent::LayerBytes { .. } | PullEvent::LayerDownloaded { .. } => {}
-        }
-    }
-}
-
-impl PullNotes {
-    fn progress(&self, change: impl FnOnce(&mut Progress)) {
-        change(&mut self.layers.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     }
 }

@@ -14,6 +14,7 @@ mod import;
 mod init;
 mod output;
 mod process;
+mod pulls;
 mod settings;
 mod signals;
 mod wiring;

@@ -69,6 +69,11 @@ impl Process {
         self.colors(choice, std::io::stderr().is_terminal())
     }
 
+    /// Whether lines of standard error can be drawn anew.
+    pub(crate) fn draws_on_stderr(&self) -> bool {
+        std::io::stderr().is_terminal() && self.variable("TERM") != Some("dumb")
+    }
+
     /// Whether somebody can be asked: questions go to standard error, answers come from standard input.
     pub(crate) fn is_interactive() -> bool {
         std::io::stdin().is_terminal() && std::io::stderr().is_terminal()

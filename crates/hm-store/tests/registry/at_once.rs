@@ -33,7 +33,7 @@ struct Releasing {
 }
 
 impl PullObserver for Releasing {
-    fn event(&self, event: PullEvent<'_>) {
+    fn event(&self, _: &str, event: PullEvent<'_>) {
         if let PullEvent::LayerDownloaded { layer: 1 } = event {
             self.go_on.send(()).unwrap();
         } else if let PullEvent::LayerUnpacked { layer } = event {

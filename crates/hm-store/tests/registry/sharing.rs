@@ -64,7 +64,7 @@ async fn two_processes_load_a_layer_once() {
 struct Waiting(tokio::sync::mpsc::UnboundedSender<()>);
 
 impl PullObserver for Waiting {
-    fn event(&self, event: PullEvent<'_>) {
+    fn event(&self, _: &str, event: PullEvent<'_>) {
         if let PullEvent::Retry { .. } = event {
             self.0.send(()).unwrap();
         }

@@ -20,7 +20,7 @@ pub(crate) struct World {
 pub(crate) struct Seen(Mutex<Vec<String>>);
 
 impl PullObserver for Seen {
-    fn event(&self, event: PullEvent<'_>) {
+    fn event(&self, _: &str, event: PullEvent<'_>) {
         let text = match event {
             PullEvent::LayerBytes { .. } => return,
             PullEvent::Retry { problem, .. } => format!("retry {problem}"),

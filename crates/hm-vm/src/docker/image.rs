@@ -38,6 +38,7 @@ impl Shared {
     pub(super) async fn find_image(&self, name: &str) -> Result<DockerImage, VmError> {
         let failed = |error: DockerError| VmError::Image {
             image: name.to_owned(),
+            fix: None,
             source: Arc::new(error),
         };
         if name == "host" || FOREIGN.iter().any(|kind| name.starts_with(kind)) {
@@ -60,6 +61,7 @@ impl Shared {
     async fn understand(&self, name: &str, found: ImageInspect) -> Result<DockerImage, VmError> {
         let failed = |what| VmError::Image {
             image: name.to_owned(),
+            fix: None,
             source: Arc::new(DockerError::Answer { what }),
         };
         let id = found.id.ok_or_else(|| failed("the id of an image"))?;

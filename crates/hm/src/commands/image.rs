@@ -14,9 +14,10 @@ use crate::cli::{Format, ImageCommand, ImageListArgs, ImageLockArgs, ImageNames}
 use crate::commands::source;
 use crate::error::{self, CliError};
 use crate::exit::Exit;
-use crate::images::{PullNotes, image_error, lock_error, lock_path, read_lock};
+use crate::images::{image_error, lock_error, lock_path, read_lock};
 use crate::output;
 use crate::process::Process;
+use crate::pulls::PullProgress;
 use crate::settings::{ImageCommandSettings, Places};
 use crate::wiring;
 
@@ -44,9 +45,11 @@ fn pull(args: &ImageNames, process: &Process) -> Result<Exit, CliError> {
     let runtime = wiring::runtime()?;
     with_store(&settings.store, |store| {
         let images = Images::new(store.clone(), settings.images);
+        let told = Arc::new(PullProgress::new(process));
         for reference in references {
             let reference = reference.relative_to(&process.cwd);
-            let pulled = runtime.block_on(images.resolve(&reference, Arc::new(PullNotes::default())));
+            let pulled = runtime.block_on(images.resolve(&reference, told.clone()));
+            told.end();
             let pulled = pulled.map_err(|error| image_error(&error))?;
             output::result(&format!("{reference} {}\n", pulled.digest))?;
         }
@@ -169,8 +172,9 @@ fn lock(args: &ImageLockArgs, process: &Process) -> Result<Exit, CliError> {
     let runtime = wiring::runtime()?;
     with_store(&settings.store, |store| {
         let images = Images::new(store.clone(), settings.images);
+        let told = Arc::new(PullProgress::new(process));
         for reference in references {
-            let digest = runtime.block_on(images.digest(&reference, Arc::new(PullNotes::default())));
+            let digest = runtime.block_on(images.digest(&reference, told.clone()));
             let digest = digest.map_err(|error| image_error(&error))?;
             lock.set(&reference, digest);
             output::result(&format!("{reference} {digest}\n"))?;

@@ -13,7 +13,7 @@ use hm_plugin_protocol::RunId;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::build;
+use crate::build::{self, Look};
 use crate::cli::{ColorChoice, RunArgs};
 use crate::commands::source;
 use crate::duration;
@@ -22,6 +22,7 @@ use crate::exit::Exit;
 use crate::images;
 use crate::output;
 use crate::process::Process;
+use crate::pulls::PullProgress;
 use crate::settings::{Places, RunSettings};
 
 /// Runs one build and ends as it ended.
@@ -59,7 +60,11 @@ pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Resu
         message: args.message.clone(),
         stop_starting: CancellationToken::new(),
     };
-    build::execute(request, &settings, process.colors_stdout(color))
+    let look = Look {
+        colored: process.colors_stdout(color),
+        pulls: Arc::new(PullProgress::new(process)),
+    };
+    build::execute(request, &settings, look)
 }
 
 /// What is run, and on which tree.

@@ -1,6 +1,7 @@
 //! Images of registries.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -66,6 +67,62 @@ fn steps_boot_from_what_a_registry_has_and_then_from_the_store() {
     let gone = run(&lab, &host, &image, &[]);
     assert!(gone.end("a").to_string().contains("can't be reached"), "{gone:#?}");
     run(&lab, &host, &image, &["--offline"]).passed();
+}
+
+/// Runs the command on a terminal (script(1)) of 100 columns; gives all it wrote, and what is on the screen then.
+fn on_a_terminal(lab: &Lab, real: &str, command: &Command) -> (String, Vec<String>) {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<String> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let mut terminal = Command::new("script");
+    terminal
+        .args([
+            "-qec",
+            &format!("stty cols 100 rows 30; {}", words.join(" ")),
+            "/dev/null",
+        ])
+        .current_dir(lab.tree())
+        .stdin(Stdio::null())
+        .env_clear()
+        .env("TERM", "xterm")
+        .env("HM_SANDBOX__INSECURE_REGISTRIES", real);
+    for (name, value) in command.get_envs() {
+        terminal.env(name, value.unwrap());
+    }
+    let output = terminal.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut screen = vt100::Parser::new(30, 100, 0);
+    screen.process(&output.stdout);
+    let lines = screen.screen().rows(0, 100).filter(|line| !line.is_empty()).collect();
+    (String::from_utf8(output.stdout).unwrap(), lines)
+}
+
+#[test]
+fn a_terminal_shows_bars_while_an_image_is_pulled() {
+    let lab = Lab::new();
+    let real = registry(&lab);
+    let (host, image) = (real.host(), image(&real));
+    let mut pull = lab.hm();
+    pull.args(["image", "pull", &image]);
+    let (written, screen) = on_a_terminal(&lab, &host, &pull);
+    assert!(written.contains("layer 1 of 1 "), "{written:?}");
+    let left: Vec<&str> = screen.iter().map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(
+        left[..2],
+        [&format!("pulling {image}: 1 layers"), &format!("pulled {image}")]
+    );
+    assert!(left[2].starts_with(&format!("{image} sha256:")), "{screen:#?}");
+
+    hm(&lab, &host, &["image", "rm", &image]);
+    let ir = Ir::new()
+        .step("a", "echo $((40 + 2))")
+        .with("image", image.clone().into());
+    fs::write(lab.path("pipeline.json"), ir.render("host")).unwrap();
+    let mut command = lab.hm();
+    command.args(["run", "--ir"]).arg(lab.path("pipeline.json"));
+    let (written, screen) = on_a_terminal(&lab, &host, &command);
+    assert!(written.contains("layer 1 of 1 "), "{written:?}");
+    assert!(screen.iter().any(|line| line == "[a] 42"), "{screen:#?}");
+    assert!(!screen.iter().any(|line| line.starts_with("layer ")), "{screen:#?}");
 }
 
 #[test]

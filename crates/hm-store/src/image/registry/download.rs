@@ -42,9 +42,7 @@ pub(super) async fn download(
     let layout = repository.store.layout();
     let mut partial = Partial::lock(layout, &wanted.layer, &wanted.blob).await?;
     if layout.layer(&wanted.layer).is_dir() {
-        repository
-            .observer
-            .event(PullEvent::LayerPresent { layer: wanted.number });
+        repository.tell(PullEvent::LayerPresent { layer: wanted.number });
         writer.present();
         partial.remove()?;
         return Ok(());
@@ -61,7 +59,7 @@ pub(super) async fn download(
         endpoint: 0,
     };
     let digest = wanted.blob.to_string();
-    repository.observer.event(PullEvent::LayerStarted {
+    repository.tell(PullEvent::LayerStarted {
         layer: wanted.number,
         digest: &digest,
         size: wanted.size,
@@ -73,9 +71,7 @@ pub(super) async fn download(
         partial = resumed;
         if found == wanted.blob {
             writer.whole(wanted.size, partial);
-            repository
-                .observer
-                .event(PullEvent::LayerDownloaded { layer: wanted.number });
+            repository.tell(PullEvent::LayerDownloaded { layer: wanted.number });
             return Ok(());
         }
         partial.clear()?;
@@ -89,9 +85,7 @@ pub(super) async fn download(
     if let Some(writer) = writer {
         writer.whole(wanted.size, partial);
     }
-    repository
-        .observer
-        .event(PullEvent::LayerDownloaded { layer: wanted.number });
+    repository.tell(PullEvent::LayerDownloaded { layer: wanted.number });
     Ok(())
 }
 
@@ -245,9 +239,7 @@ impl<'a> Download<'a> {
                 .into());
             }
             *got += bytes;
-            self.repository
-                .observer
-                .event(PullEvent::LayerBytes { layer: *number, bytes });
+            self.repository.tell(PullEvent::LayerBytes { layer: *number, bytes });
         }
         if *got == *size {
             return Ok(());

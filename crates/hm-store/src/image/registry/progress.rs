@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// Is told how a pull gets on; called from several threads, and must not block.
 pub trait PullObserver: Send + Sync + Debug {
-    /// Something happened.
-    fn event(&self, event: PullEvent<'_>);
+    /// Something happened in the pull of this image, which is named as its reference is written in full.
+    fn event(&self, image: &str, event: PullEvent<'_>);
 }
 
 /// A step of a pull. Layers are named by their place in the image, from 0, the bottom first.
@@ -14,8 +14,6 @@ pub trait PullObserver: Send + Sync + Debug {
 pub enum PullEvent<'a> {
     /// The image's documents are there.
     Resolved {
-        /// What it is known by.
-        reference: &'a str,
         /// Digest of its manifest.
         digest: String,
         /// How many layers it has.
@@ -77,7 +75,7 @@ pub enum PullEvent<'a> {
 pub struct Unobserved;
 
 impl PullObserver for Unobserved {
-    fn event(&self, _: PullEvent<'_>) {}
+    fn event(&self, _: &str, _: PullEvent<'_>) {}
 }
 
 /// An error and what caused it, in one line.

@@ -62,6 +62,7 @@ impl Puller {
     ) -> Result<Self, RegistryError> {
         let endpoints = Endpoint::all(&reference, &settings)?;
         let repository = Repository {
+            name: reference.to_string(),
             client,
             settings,
             reference,
@@ -98,8 +99,7 @@ impl Puller {
             .filter_map(|layer| layer.stored)
             .map(|(_, size)| size)
             .sum();
-        self.repository.observer.event(PullEvent::Resolved {
-            reference: &self.repository.reference.to_string(),
+        self.repository.tell(PullEvent::Resolved {
             digest: digest.to_string(),
             layers: layers.len(),
             bytes,
@@ -258,7 +258,7 @@ impl Puller {
         let threads = layers.len().min(AT_ONCE);
         let arriving = Arriving {
             layers: arriving,
-            observer: Arc::clone(&self.repository.observer),
+            repository: Arc::clone(&self.repository),
         };
         let work = Arc::new(UnpackingLayers::new(
             store.clone(),

@@ -38,6 +38,8 @@ pub(super) struct Repository {
     pub(super) reference: RegistryRef,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) store: Store,
+    /// The reference as it is told to the observer.
+    pub(super) name: String,
     pub(super) observer: Arc<dyn PullObserver>,
 }
 
@@ -58,6 +60,10 @@ pub(super) struct Document {
 }
 
 impl Repository {
+    pub(super) fn tell(&self, event: PullEvent<'_>) {
+        self.observer.event(&self.name, event);
+    }
+
     /// The digest that a tag stands for, without its manifest; `None` where a server doesn't tell it this way.
     pub(super) async fn digest_of_tag(&self, tag: &str) -> Result<Option<ImageDigest>, RegistryError> {
         let path = format!("manifests/{tag}");
@@ -182,7 +188,7 @@ impl Repository {
 
     pub(super) fn mirror_failed(&self, mirror: &Endpoint, error: &RegistryError) {
         let problem = in_one_line(error);
-        self.observer.event(PullEvent::MirrorFailed {
+        self.tell(PullEvent::MirrorFailed {
             mirror: &mirror.name,
             problem,
         });
@@ -202,7 +208,7 @@ impl Repository {
         let Some(after) = attempts.failed(asked) else {
             return Err(error);
         };
-        self.observer.event(PullEvent::Retry {
+        self.tell(PullEvent::Retry {
             problem: in_one_line(&error),
             after,
         });

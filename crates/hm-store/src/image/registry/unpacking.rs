@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::growing::{Growing, Phase};
-use super::{PullEvent, PullObserver, RegistryError};
+use super::repository::Repository;
+use super::{PullEvent, RegistryError};
 use crate::ids::LayerId;
 use crate::image::ImageError;
 use crate::image::choose::LayerSource;
@@ -13,7 +14,7 @@ use crate::image::layers::{Arrival, Arrivals};
 #[derive(Debug)]
 pub(super) struct Arriving {
     pub(super) layers: Vec<ArrivingLayer>,
-    pub(super) observer: Arc<dyn PullObserver>,
+    pub(super) repository: Arc<Repository>,
 }
 
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl Arrivals for Arriving {
         if let Some(file) = growing.take_done() {
             file.remove()?;
         }
-        self.observer.event(PullEvent::LayerUnpacked { layer: *number });
+        self.repository.tell(PullEvent::LayerUnpacked { layer: *number });
         Ok(())
     }
 }
