@@ -62,9 +62,9 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether a flag asks for JSON on standard output.
-    pub(crate) fn wants_json(&self) -> bool {
-        let format = match self {
+    /// What a flag says about standard output; `None` where the configuration decides.
+    pub(crate) fn format(&self) -> Option<Format> {
+        match self {
             Self::Run(args) => args.format,
             Self::Check(args) => Some(args.format),
             Self::Image(ImageCommand::Ls(args)) => Some(args.format),
@@ -76,9 +76,8 @@ impl Command {
             | Self::Import(_)
             | Self::Schema(_)
             | Self::Doctor(_)
-            | Self::Version => None,
-        };
-        format == Some(Format::Json)
+            | Self::Version => Some(Format::Human),
+        }
     }
 }
 
@@ -269,7 +268,7 @@ pub(crate) struct RunArgs {
 
     /// Steps that run at once; the number of cores where not set
     #[arg(long, value_name = "N")]
-    pub(crate) parallelism: Option<std::num::NonZeroUsize>,
+    pub(crate) parallelism: Option<String>,
 
     /// Run only these steps and what they need; may be repeated
     #[arg(long, value_name = "KEY", action = ArgAction::Append)]

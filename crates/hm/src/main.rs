@@ -17,41 +17,35 @@ mod process;
 mod pulls;
 mod settings;
 mod signals;
+mod usage;
 mod wiring;
 
-use std::io::{Write, stderr};
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Format};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::process::Process;
+use crate::settings::preferred_format;
 
 fn main() -> ExitCode {
     // First of all: this process may have been started to be a sandbox launcher.
     hm_sandbox::run_launcher_if_requested();
+    let process = Process::read();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(told) => return tell_usage(&told),
+        Err(told) => return usage::tell(&told, process.as_ref().ok()).code().into(),
     };
-    let told_in_color;
-    let end = match Process::read() {
-        Ok(process) => {
-            told_in_color = process.colors_stderr(cli.color);
-            dispatch(&cli, &process)
-        }
+    let end = match &process {
+        Ok(process) => dispatch(&cli, process).map_err(|error| tell(&error, &cli, process)),
         Err(error) => {
-            told_in_color = false;
-            Err(error)
+            output::error(error, Format::Human, false);
+            Err(error.exit())
         }
     };
-    let exit = end.unwrap_or_else(|error| {
-        tell(&error, &cli, told_in_color);
-        error.exit()
-    });
-    exit.code().into()
+    end.unwrap_or_else(|exit| exit).code().into()
 }
 
 fn dispatch(cli: &Cli, process: &Process) -> Result<Exit, CliError> {
@@ -73,20 +67,8 @@ fn dispatch(cli: &Cli, process: &Process) -> Result<Exit, CliError> {
     }
 }
 
-/// Help and version are results; everything else that clap says is a usage error.
-fn tell_usage(told: &clap::Error) -> ExitCode {
-    drop(told.print());
-    if told.use_stderr() {
-        Exit::Usage.code().into()
-    } else {
-        Exit::Success.code().into()
-    }
-}
-
-/// An error goes to standard error as text, or to standard output as JSON where that is what was asked for.
-fn tell(error: &CliError, cli: &Cli, colored: bool) {
-    // Where the result can't be told either, it is at least told to people.
-    if !cli.command.wants_json() || output::result(&error.to_json()).is_err() {
-        drop(stderr().lock().write_all(error.to_text(colored).as_bytes()));
-    }
+fn tell(error: &CliError, cli: &Cli, process: &Process) -> Exit {
+    let format = cli.command.format().unwrap_or_else(|| preferred_format(process));
+    output::error(error, format, process.colors_stderr(cli.color));
+    error.exit()
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write, stderr, stdout};
 
+use crate::cli::Format;
 use crate::error::CliError;
 use crate::exit::Exit;
 
@@ -19,6 +20,14 @@ pub(crate) fn unwritable(error: &io::Error, exit: Exit) -> CliError {
     CliError::new("output_unwritable", exit, "standard output can't be written")
         .cause(error.to_string())
         .fix("check what standard output is connected to, and the space on its disk: df -h")
+}
+
+/// Tells of an error: people on standard error, or programs as one JSON object on standard output.
+pub(crate) fn error(error: &CliError, format: Format, colored: bool) {
+    // Where the result can't be told either, it is at least told to people.
+    if format == Format::Human || result(&error.to_json()).is_err() {
+        drop(stderr().lock().write_all(error.to_text(colored).as_bytes()));
+    }
 }
 
 /// Writes a line for people. What can't be told is not worth failing for.

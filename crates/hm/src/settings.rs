@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use hm_config::{
-    ConfigError, ConfigFile, FlagValue, Layers, OutputFormat, SandboxNetwork, SandboxSettings, Settings,
+    ConfigError, ConfigFile, FlagValue, Layers, OutputFormat, Resolved, SandboxNetwork, SandboxSettings, Settings,
     WorkspaceSettings, project_config_paths, user_config_path,
 };
 use hm_store::ImageSettings;
@@ -58,6 +58,14 @@ impl Places {
 
     /// The configuration with these flags over it. What is odd about it is told on standard error.
     fn resolve(&self, flags: Vec<FlagValue>, process: &Process) -> Result<Settings, CliError> {
+        let resolved = self.load(flags, process)?;
+        for warning in &resolved.warnings {
+            output::note(&format!("warning: {warning}"));
+        }
+        Ok(resolved.settings)
+    }
+
+    fn load(&self, flags: Vec<FlagValue>, process: &Process) -> Result<Resolved, CliError> {
         let home = process.home();
         let read = |path: &Path| ConfigFile::read(path).map_err(|error| config_error(&error));
         let user_file = user_config_path(&process.env, home.as_deref())
@@ -78,11 +86,20 @@ impl Places {
             flags,
             home,
         };
-        let resolved = layers.resolve().map_err(|error| config_error(&error))?;
-        for warning in &resolved.warnings {
-            output::note(&format!("warning: {warning}"));
-        }
-        Ok(resolved.settings)
+        layers.resolve().map_err(|error| config_error(&error))
+    }
+}
+
+/// The output that is asked for where no flag says so: that of the variable, which holds whatever else is wrong with the
+/// configuration, else that of the files.
+pub(crate) fn preferred_format(process: &Process) -> Format {
+    if let Some(name) = process.variable("HM_PREFERENCES__FORMAT") {
+        return if name == "json" { Format::Json } else { Format::Human };
+    }
+    let loaded = Places::find(None, process).and_then(|places| places.load(Vec::new(), process));
+    match loaded.map(|loaded| loaded.settings.format) {
+        Ok(OutputFormat::Json) => Format::Json,
+        Ok(OutputFormat::Human) | Err(_) => Format::Human,
     }
 }
 
@@ -243,11 +260,7 @@ fn flags(args: &RunArgs) -> Vec<FlagValue> {
     });
     let given = [
         ("--backend", "backend", args.backend.clone()),
-        (
-            "--parallelism",
-            "parallelism",
-            args.parallelism.map(|count| count.to_string()),
-        ),
+        ("--parallelism", "parallelism", args.parallelism.clone()),
         ("--format", "preferences.format", format),
     ];
     given

@@ -239,3 +239,60 @@ fn a_full_disk_is_told_and_leaves_a_store_that_works() {
     assert!(told.contains("No space left"), "{told}");
     assert_eq!(with_store(&good).passed().status("s"), "cached");
 }
+
+/// A command line that clap or the configuration refuses: what a program is told.
+fn refused(arguments: &[&str], variables: &[(&str, &str)]) -> Run {
+    let lab = Lab::new();
+    Run::of(
+        &lab.hm()
+            .args(arguments)
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap(),
+    )
+}
+
+#[test]
+fn usage_errors_are_objects_for_programs() {
+    let by_variable = [("HM_PREFERENCES__FORMAT", "json")];
+    for (arguments, variables) in [
+        (["run", "--nope", "--format", "json"].as_slice(), [].as_slice()),
+        (&["check", "--format=json", "--nope"], &[]),
+        (&["run", "--nope"], &by_variable),
+        (&["nope"], &by_variable),
+    ] {
+        let run = refused(arguments, variables);
+        assert_error(&run, 2, "usage");
+        assert!(run.events[0]["message"].as_str().unwrap().contains("nope"), "{run:#?}");
+        assert!(run.stderr.is_empty(), "{run:#?}");
+    }
+    let run = refused(&["run", "--nope", "--format", "human"], &by_variable);
+    assert_eq!(run.code, Some(2));
+    assert!(
+        run.events.is_empty() && run.stderr.contains("--nope"),
+        "the flag wins: {run:#?}"
+    );
+}
+
+#[test]
+fn errors_follow_the_format_of_the_configuration() {
+    let run = refused(&["run", "--ir", "/no/such"], &[("HM_PREFERENCES__FORMAT", "json")]);
+    assert_error(&run, 5, "ir_unreadable");
+    let lab = Lab::new();
+    lab.write(".hm/config.toml", "preferences.format = \"json\"\n");
+    let run = Run::of(&lab.hm().args(["run", "--ir", "/no/such"]).output().unwrap());
+    assert_error(&run, 5, "ir_unreadable");
+}
+
+#[test]
+fn no_step_at_once_is_refused_with_a_fix() {
+    for count in ["0", "-1", "many"] {
+        let run = refused(&["run", &format!("--parallelism={count}"), "--format", "json"], &[]);
+        assert_error(&run, 2, "config_invalid");
+        let told = run.events[0].to_string();
+        assert!(
+            told.contains("--parallelism: ") && told.contains("write an integer"),
+            "{told}"
+        );
+    }
+}
