@@ -1,7 +1,7 @@
 //! The files of the repository that pipelines are made of, as modules.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ pub(crate) struct ModuleFile {
     pub(crate) code: String,
     pub(crate) positions: Positions,
     pub(crate) imports: Vec<Import>,
+    /// What is imported of each module that is imported by names only.
+    pub(crate) names: BTreeMap<String, BTreeSet<String>>,
     pub(crate) exports: bool,
 }
 
@@ -111,6 +113,7 @@ fn read(path: &Path) -> Result<ModuleFile, ModuleError> {
         code: stripped.code,
         positions: stripped.positions,
         imports: stripped.imports,
+        names: stripped.names,
         exports: stripped.exports,
     })
 }
@@ -131,6 +134,7 @@ fn json(path: &Path, source: String) -> Result<ModuleFile, ModuleError> {
         source,
         positions: Positions::default(),
         imports: Vec::new(),
+        names: BTreeMap::new(),
         exports: true,
     })
 }

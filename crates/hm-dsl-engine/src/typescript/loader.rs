@@ -14,6 +14,7 @@ use crate::envelope::FileProblem;
 use super::confine::Confinement;
 use super::embedded;
 use super::files::Files;
+use super::narrow;
 use super::problems::Failures;
 use super::resolve::{Target, resolve};
 use super::strip::{Mapping, strip};
@@ -70,7 +71,11 @@ impl Modules {
             return Ok(specifier.to_owned());
         }
         let message = match resolve(&self.confinement, Path::new(importer), specifier) {
-            Ok(Target::Embedded(name)) => return Ok(name),
+            Ok(Target::Embedded(name)) => {
+                let known = self.files.known(Path::new(importer));
+                let names = known.as_ref().and_then(|module| module.names.get(specifier));
+                return Ok(names.and_then(|names| narrow::module(&name, names)).unwrap_or(name));
+            }
             Ok(Target::File(path)) => match path.to_str() {
                 Some(name) => {
                     self.imported.borrow_mut().insert(path.clone());
@@ -131,6 +136,9 @@ impl Loader for ModuleLoader {
         name: &str,
         _attributes: Option<ImportAttributes<'js>>,
     ) -> rquickjs::Result<Module<'js, Declared>> {
+        if let Some(code) = narrow::code(name) {
+            return Module::declare(ctx.clone(), name, code);
+        }
         if let Some(source) = embedded::source(name) {
             return match strip(name, source, Mapping::Dropped) {
                 Ok(stripped) => Module::declare(ctx.clone(), name, stripped.code),

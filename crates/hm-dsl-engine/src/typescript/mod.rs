@@ -8,6 +8,7 @@ mod files;
 mod limits;
 mod loader;
 mod machine;
+mod narrow;
 mod natives;
 mod node;
 mod problems;

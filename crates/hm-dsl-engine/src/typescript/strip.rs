@@ -2,6 +2,7 @@
 //!
 //! This is the only file that knows the parser: its interface changes from version to version.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use oxc_allocator::Allocator;
@@ -10,6 +11,7 @@ use oxc_diagnostics::OxcDiagnostic;
 use oxc_parser::Parser;
 use oxc_semantic::SemanticBuilder;
 use oxc_span::SourceType;
+use oxc_syntax::module_record::{ImportImportName, ModuleRecord};
 use oxc_transformer::{TransformOptions, Transformer};
 
 /// How deep brackets may be nested. The parser recurses, and its stack must not end before its patience.
@@ -21,6 +23,8 @@ pub(crate) struct Stripped {
     pub(crate) code: String,
     pub(crate) positions: Positions,
     pub(crate) imports: Vec<Import>,
+    /// What is imported of each module that is imported by names only.
+    pub(crate) names: BTreeMap<String, BTreeSet<String>>,
     /// Whether it exports anything.
     pub(crate) exports: bool,
 }
@@ -95,6 +99,7 @@ pub(crate) fn strip(name: &str, source: &str, mapping: Mapping) -> Result<Stripp
             types_only: false,
         })
     }));
+    let names = names(&parsed.module_record);
     imports.sort_by(|a, b| (a.line, &a.specifier).cmp(&(b.line, &b.specifier)));
     let exports = !parsed.module_record.local_export_entries.is_empty()
         || !parsed.module_record.indirect_export_entries.is_empty()
@@ -111,6 +116,7 @@ pub(crate) fn strip(name: &str, source: &str, mapping: Mapping) -> Result<Stripp
             code: source.to_owned(),
             positions: Positions::default(),
             imports,
+            names,
             exports,
         });
     }
@@ -142,8 +148,31 @@ pub(crate) fn strip(name: &str, source: &str, mapping: Mapping) -> Result<Stripp
             tokens: Some(tokens.unwrap_or_default()),
         },
         imports,
+        names,
         exports,
     })
+}
+
+/// The names that the module imports of others; not of those that it wants as a whole, or hands on.
+fn names(record: &ModuleRecord<'_>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut whole: BTreeSet<&str> = BTreeSet::new();
+    for entry in &record.import_entries {
+        let specifier = entry.module_request.name.as_str();
+        match &entry.import_name {
+            ImportImportName::Name(name) => {
+                names
+                    .entry(specifier.to_owned())
+                    .or_default()
+                    .insert(name.name.to_string());
+            }
+            ImportImportName::NamespaceObject | ImportImportName::Default(_) => drop(whole.insert(specifier)),
+        }
+    }
+    let handed_on = record.indirect_export_entries.iter().chain(&record.star_export_entries);
+    whole.extend(handed_on.filter_map(|entry| Some(entry.module_request.as_ref()?.name.as_str())));
+    names.retain(|specifier, _| !whole.contains(specifier.as_str()));
+    names
 }
 
 impl Positions {
@@ -267,6 +296,20 @@ mod tests {
                 ("./c", 5, false)
             ]
         );
+    }
+
+    #[test]
+    fn names_are_told_of_modules_that_are_imported_by_names_only() {
+        let names = stripped(
+            "import { a, type T, b as c } from 'x';\nimport { d } from 'x';\nimport * as y from 'y';\n\
+             import { e } from 'y';\nimport { f } from 'z';\nexport { g } from 'z';\nimport 'w';\n",
+        )
+        .names;
+        let shown: Vec<_> = names
+            .iter()
+            .map(|(from, names)| (from.as_str(), names.iter().map(String::as_str).collect()))
+            .collect();
+        assert_eq!(shown, [("x", vec!["T", "a", "b", "d"])]);
     }
 
     #[test]
