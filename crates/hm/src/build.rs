@@ -103,7 +103,9 @@ async fn machines(
             };
             let images = Images::new(store.clone(), settings.images.clone());
             Ok(Chosen {
-                machines: Arc::new(SandboxBackend::with_images(sandbox, images, told)),
+                machines: Arc::new(
+                    SandboxBackend::with_images(sandbox, images, told).with_engine(settings.engine.clone()),
+                ),
                 platform: format!("linux/{}", std::env::consts::ARCH),
                 features: [Feature::NoNetwork].into(),
             })

@@ -130,6 +130,8 @@ pub(crate) struct RunSettings {
     pub(crate) workspace: WorkspaceSettings,
     pub(crate) images: ImageSettings,
     pub(crate) backend: Backend,
+    /// Where the Docker engine is that images are taken from.
+    pub(crate) engine: String,
 }
 
 /// What makes the machines.
@@ -174,6 +176,8 @@ impl RunSettings {
                 .fix("hm run --backend sandbox"));
             }
         };
+        // Only images `docker-daemon:NAME` need one; they will say that it can't be reached.
+        let engine = engine::host(process).unwrap_or_default();
         let store = store_folder(store_dir, process)?;
         Ok(Self {
             default_image,
@@ -195,6 +199,7 @@ impl RunSettings {
             workspace,
             images,
             backend,
+            engine,
         })
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::blobs::Blobs;
-use super::choose::{in_docker_archive, in_layout};
+use super::choose::{Chosen, in_docker_archive, in_layout};
 use super::layers::{AllThere, UnpackingLayers};
 use super::resolve::find;
 use super::{ImageError, ImageLimits, ImageRef, LocalSource, Platform, ResolvedImage};
@@ -21,6 +21,30 @@ enum Form {
 }
 
 impl Store {
+    /// The image that a Docker engine calls `id`, where it was unpacked before.
+    ///
+    /// # Errors
+    /// An index that can't be read.
+    pub fn image_of_engine(&self, id: &str, platform: &Platform) -> Result<Option<ResolvedImage>, ImageError> {
+        self.known_image(&name_of_engine(id, platform), id)
+    }
+
+    /// Unpacks the archive that a Docker engine saved of the image that it calls `id`.
+    ///
+    /// # Errors
+    /// See [`ImageError`].
+    pub fn unpack_image_of_engine(
+        &self,
+        id: &str,
+        archive: &Path,
+        platform: &Platform,
+    ) -> Result<ResolvedImage, ImageError> {
+        let limits = ImageLimits::default();
+        let blobs = Blobs::of_archive(archive, &self.temporary(), limits.layer_bytes)?;
+        let chosen = in_docker_archive(&blobs, None, platform)?;
+        self.unpack_chosen(blobs, chosen, &name_of_engine(id, platform), id, &limits)
+    }
+
     pub(super) fn resolve_archive(
         &self,
         reference: &ImageRef,
@@ -64,13 +88,30 @@ impl Store {
             Form::OciFolder | Form::OciArchive => in_layout(&blobs, tag, platform)?,
             Form::DockerArchive => in_docker_archive(&blobs, tag, platform)?,
         };
+        self.unpack_chosen(blobs, chosen, &name, &stat, limits)
+    }
+
+    /// Unpacks what isn't there yet, and notes the image under a name.
+    fn unpack_chosen(
+        &self,
+        blobs: Blobs,
+        chosen: Chosen,
+        name: &str,
+        stat: &str,
+        limits: &ImageLimits,
+    ) -> Result<ResolvedImage, ImageError> {
+        let config = chosen.configuration.image_config();
         let layers = chosen.layer_ids();
         let work = layers.iter().cloned().zip(chosen.layers).collect();
         let anew = UnpackingLayers::new(self.clone(), blobs, work, AllThere(self.clone()), *limits).run()?;
-        let config = chosen.configuration.image_config();
-        self.note_image(&[&name], &stat, &chosen.digest, &layers, &config, anew)?;
+        self.note_image(&[name], stat, &chosen.digest, &layers, &config, anew)?;
         Ok(self.resolved(chosen.digest, &layers, config))
     }
+}
+
+/// The name in the index.
+fn name_of_engine(id: &str, platform: &Platform) -> String {
+    format!("engine {id} {platform}")
 }
 
 /// What of a file's `stat(2)` tells whether it changed.

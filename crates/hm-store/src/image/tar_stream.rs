@@ -192,6 +192,7 @@ impl<R: Read> TarStream<R> {
     ) -> Result<TarEntry, TarError> {
         let bad = |what| TarError::Field { at, what };
         let kind = kind_of(header, long_path.as_deref());
+        let fields = header.as_old();
         let mut entry = TarEntry {
             path: pax
                 .path()
@@ -203,18 +204,20 @@ impl<R: Read> TarStream<R> {
                 .or_else(|| header.link_name_bytes().map(Into::into))
                 .unwrap_or_default(),
             kind,
-            mode: header.mode().map_err(|_| bad("mode"))? & 0o7777,
+            mode: or_empty(&fields.mode, header.mode()).map_err(|_| bad("mode"))? & 0o7777,
             uid: pax
                 .number("uid")
-                .map_or_else(|| header.uid(), Ok)
+                .map_or_else(|| or_empty(&fields.uid, header.uid()), Ok)
                 .map_err(|_| bad("uid"))?,
             gid: pax
                 .number("gid")
-                .map_or_else(|| header.gid(), Ok)
+                .map_or_else(|| or_empty(&fields.gid, header.gid()), Ok)
                 .map_err(|_| bad("gid"))?,
-            mtime_ns: match pax.mtime_ns() {
-                Some(ns) => ns,
-                None => i128::from(header.mtime().map_err(|_| bad("mtime"))?.cast_signed()) * 1_000_000_000,
+            mtime_ns: if let Some(ns) = pax.mtime_ns() {
+                ns
+            } else {
+                let seconds = or_empty(&fields.mtime, header.mtime()).map_err(|_| bad("mtime"))?;
+                i128::from(seconds.cast_signed()) * 1_000_000_000
             },
             size: self.left,
             device: (0, 0),
@@ -443,6 +446,14 @@ fn piece_list(headers: &[tar::GnuSparseHeader]) -> Option<Vec<(u64, u64)>> {
         .filter(|piece| !piece.is_empty())
         .map(|piece| Some((piece.offset().ok()?, piece.length().ok()?)))
         .collect()
+}
+
+/// A field that its writer left empty is 0, as it is for GNU tar and for Docker.
+fn or_empty<T: Default>(field: &[u8], number: io::Result<T>) -> io::Result<T> {
+    if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        return Ok(T::default());
+    }
+    number
 }
 
 /// A number in decimal digits and nothing else.

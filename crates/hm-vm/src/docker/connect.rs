@@ -9,15 +9,15 @@ const TIMEOUT: u64 = 24 * 60 * 60;
 
 /// An engine that has answered.
 #[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) docker: Docker,
+pub(crate) struct Connection {
+    pub(crate) docker: Docker,
     pub(super) os: String,
     pub(super) arch: String,
 }
 
 /// Connects to `unix://PATH`, a plain path, `tcp://HOST:PORT` or `http://HOST:PORT`, and settles on the newest version of
 /// the API that both sides know.
-pub(super) async fn connect(host: &str) -> Result<Connection, DockerError> {
+pub(crate) async fn connect(host: &str) -> Result<Connection, DockerError> {
     let unreachable = |source| DockerError::Unreachable {
         host: host.to_owned(),
         source: Box::new(source),

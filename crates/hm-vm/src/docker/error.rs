@@ -93,14 +93,14 @@ pub enum DockerError {
 }
 
 impl DockerError {
-    pub(super) fn engine(what: &'static str) -> impl FnOnce(EngineError) -> Self {
+    pub(crate) fn engine(what: &'static str) -> impl FnOnce(EngineError) -> Self {
         move |source| Self::Engine {
             what,
             source: Box::new(source),
         }
     }
 
-    pub(super) fn files(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn files(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Files { what, source }
     }
 
@@ -112,7 +112,7 @@ impl DockerError {
     }
 
     /// The HTTP status of the engine's refusal.
-    pub(super) fn status(&self) -> Option<u16> {
+    pub(crate) fn status(&self) -> Option<u16> {
         if let Self::Engine { source, .. } = self {
             status(source)
         } else {

@@ -22,4 +22,5 @@ mod upload;
 mod workspace;
 
 pub use backend::{DockerBackend, DockerSettings};
+pub(crate) use connect::connect;
 pub use error::DockerError;

@@ -52,6 +52,14 @@ impl SandboxBackend {
         }
     }
 
+    /// Images `docker-daemon:NAME` are those of the Docker engine at this address: `unix://PATH` or `tcp://HOST:PORT`. It
+    /// is asked when such an image is.
+    #[must_use]
+    pub fn with_engine(self, host: String) -> Self {
+        self.shared.engine.get_or_init(|| host);
+        self
+    }
+
     fn machine(&self, parts: Parts, request: &MachineRequest) -> Box<dyn Vm> {
         let Parts {
             layers,
@@ -96,9 +104,13 @@ impl VmBackend for SandboxBackend {
             source,
         };
         let reference = ImageRef::parse(image).map_err(|error| failed(None, Arc::new(error)))?;
-        let (images, observer) = &self.shared.images;
-        let resolved = images.resolve(&reference, Arc::clone(observer)).await;
-        let resolved = resolved.map_err(|error| failed(error.fix(), Arc::new(error)))?;
+        let resolved = if let ImageRef::DockerDaemon(name) = &reference {
+            self.shared.engine_image(name).await?
+        } else {
+            let (images, observer) = &self.shared.images;
+            let resolved = images.resolve(&reference, Arc::clone(observer)).await;
+            resolved.map_err(|error| failed(error.fix(), Arc::new(error)))?
+        };
         let sandbox = Arc::new(SandboxImage::new(resolved)?);
         self.shared.remember(Arc::clone(&sandbox));
         Ok(BootImage::new(

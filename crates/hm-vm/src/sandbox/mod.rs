@@ -1,6 +1,7 @@
 //! Machines as Linux namespaces over overlay file systems, with the layers of an [`hm_store::Store`].
 
 mod backend;
+mod engine;
 mod exec;
 mod image;
 mod layers;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hm_plugin_protocol::SnapshotRef;
 use hm_sandbox::{HostView, Launcher, LauncherSettings};
@@ -32,6 +32,8 @@ pub(super) struct Shared {
     pub(super) images: (Images, Arc<dyn PullObserver>),
     pub(super) in_use: InUse,
     pub(super) deltas: Deltas,
+    /// Where the Docker engine is whose images are `docker-daemon:NAME`.
+    pub(super) engine: OnceLock<String>,
     expose: Vec<PathBuf>,
     launcher: OnceCell<Launcher>,
     machine_layers: MachineLayers,
@@ -46,6 +48,7 @@ impl Shared {
             images,
             in_use: InUse::default(),
             deltas: Deltas::default(),
+            engine: OnceLock::new(),
             expose,
             launcher: OnceCell::new(),
             machine_layers: MachineLayers::default(),

@@ -176,6 +176,21 @@ fn whiteouts_become_overlay_whiteouts() {
 }
 
 #[test]
+fn numbers_that_are_left_out_are_zero() {
+    let bench = Bench::new();
+    let tar = Tar::default().entry("file", EntryType::Regular, b"x", |header| {
+        let fields = header.as_old_mut();
+        (fields.uid, fields.gid, fields.mtime) = ([0; 8], [b' '; 8], [0; 12]);
+    });
+    let image = bench.image(&[tar.end()]).unwrap();
+    let data = fs::metadata(image.layers[0].join("file")).unwrap();
+    assert_eq!(data.mtime(), 0);
+    if is_root() {
+        assert_eq!((data.uid(), data.gid()), (0, 0));
+    }
+}
+
+#[test]
 fn implied_folders_look_like_those_below() {
     let bench = Bench::new();
     let below = Tar::default()

@@ -338,3 +338,40 @@ pub(super) async fn gives_what_the_sandbox_gives(ground: &Ground) {
         assert_eq!(one, other);
     }
 }
+
+pub(super) async fn its_images_boot_in_the_sandbox(ground: &Ground) {
+    let sandbox = || {
+        let settings = hm_vm::SandboxSettings {
+            store: ground.store.clone(),
+            expose: Vec::new(),
+        };
+        hm_vm::SandboxBackend::new(settings)
+    };
+    let name = format!("docker-daemon:{}", engine::image().await);
+    let backend = sandbox().with_engine(engine::host());
+    let image = backend.resolve_image(&name).await.unwrap();
+    let asked = MachineRequest::default();
+    let mut machine = backend.create(&image, &asked).await.unwrap();
+    says(
+        &mut *machine,
+        "cat /etc/passwd | head -n 1",
+        "root:x:0:0:root:/root:/bin/sh\n",
+    )
+    .await;
+    machine.close().await.unwrap();
+    // From the store, where the engine still calls it so.
+    let again = backend.resolve_image(&name).await.unwrap();
+    assert_eq!(again.digest(), image.digest());
+
+    let missing = backend.resolve_image("docker-daemon:no-such:1").await.unwrap_err();
+    assert_eq!(missing.fix().unwrap(), "fetch it once: docker pull no-such:1");
+    let unnamed = sandbox().resolve_image(&name).await.unwrap_err();
+    assert!(unnamed.fix().unwrap().contains("docker save"), "{unnamed:?}");
+    let gone = sandbox().with_engine("unix:///none".to_owned());
+    let gone = gone.resolve_image(&name).await.unwrap_err();
+    assert!(
+        gone.fix().unwrap().starts_with("check that the engine runs"),
+        "{gone:?}"
+    );
+    backend.close().await.unwrap();
+}

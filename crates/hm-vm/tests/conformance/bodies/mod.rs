@@ -133,5 +133,6 @@ bodies! {
         a_hundred_megabytes_arrive_whole
         a_snapshot_of_another_process_can_be_used
         gives_what_the_sandbox_gives
+        its_images_boot_in_the_sandbox
     }
 }
