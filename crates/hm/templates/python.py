@@ -5,6 +5,6 @@ import harmont as hm
 
 @hm.pipeline("ci", triggers=[hm.push(branch="main"), hm.pull_request()])
 def ci():
-    # Dependencies come from pyproject.toml and uv.lock by `uv sync`.
+    # Dependencies, pytest and ruff among them, come from pyproject.toml and uv.lock by `uv sync`.
     python = hm.python(path=".")
     return [python.test(), python.lint(), python.fmt()]
