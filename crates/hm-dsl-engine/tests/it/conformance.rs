@@ -114,3 +114,32 @@ fn the_unit_tests_of_the_python_sdk_pass() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn the_tests_that_the_typescript_reference_names_are_there() {
+    let root = sdk().join("..");
+    let page = fs::read_to_string(root.join("docs/reference/typescript.md")).unwrap();
+    let (_, table) = page.split_once("| difference | test |\n|---|---|\n").unwrap();
+    let tests = fs::read_to_string(root.join("crates/hm-dsl-engine/tests/it/typescript.rs")).unwrap();
+    let mut named = Vec::new();
+    for row in table.lines() {
+        let (_, cell) = row.trim_matches('|').rsplit_once('|').unwrap();
+        for name in cell.split('`').skip(1).step_by(2) {
+            let there = if name.contains('/') {
+                sdk().join("conformance").join(format!("{name}.ts")).is_file()
+            } else {
+                tests.contains(&format!("fn {name}("))
+            };
+            assert!(there, "{name}");
+            named.push(name.to_owned());
+        }
+    }
+    for case in cases() {
+        let name = case.file_stem().unwrap().to_str().unwrap();
+        let fixed = case.parent().unwrap().ends_with("fixed") && !PYTHON_ONLY.contains(&name);
+        assert!(
+            !fixed || named.contains(&format!("fixed/{name}")),
+            "{name} is in no row"
+        );
+    }
+}

@@ -274,6 +274,41 @@ export default [
     starts_with_each(&shown, &expected.map(str::to_owned));
 }
 
+/// The public package has its toolchains in a module with a `Step` of its own.
+#[test]
+fn there_is_one_instance_of_the_sdk() {
+    let mut project = Project::new(&[
+        (
+            "lib.ts",
+            "import * as all from '@harmont/hm/toolchains';\nexport { Step } from '@harmont/hm';\n\
+             export { zig } from '@harmont/hm/toolchains';\nexport const whole = all;\n",
+        ),
+        (
+            "ci.ts",
+            "import { pipeline, sh, Step } from '@harmont/hm';\nimport { go, zig } from '@harmont/hm/toolchains';\n\
+             import { Step as Other, whole, zig as another } from './lib.ts';\n\
+             const same = go === whole.go && zig === another && Step === Other;\n\
+             if (!same) throw new Error('another instance');\nconst base = sh('base');\n\
+             if (!(base instanceof Step && go.test({ base }) instanceof Other)) throw new Error('another class');\n\
+             export default { slug: 'ci', pipeline: pipeline([go.test({ base }), base.sh('mixed')]) };\n",
+        ),
+    ]);
+    let told = commands(&mut project, "ci");
+    assert!(
+        told.contains(&"cd . && go test ./...".to_owned()) && told.contains(&"mixed".to_owned()),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_toolchain_that_is_not_there_is_named() {
+    let text = "import { go, cobol } from '@harmont/hm/toolchains';\nexport default [go, cobol];\n";
+    let mut project = Project::new(&[("ci.ts", text)]);
+    let problems = project.evaluate().problems;
+    let shown = project.shown(&problems);
+    assert!(shown.len() == 1 && shown[0].contains("cobol"), "{shown:?}");
+}
+
 #[test]
 fn nothing_outside_the_repository_is_read() {
     let import = |path: &str| format!("import x from '{path}';\nexport default x;\n");
