@@ -56,13 +56,11 @@ pub enum Stage {
     HostRoot = 23,
     /// Hiding parts of `/proc` and `/sys`.
     Mask = 24,
-    /// Removing a folder.
-    Remove = 25,
 }
 
 impl Stage {
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        const ALL: [Stage; 25] = [
+        const ALL: [Stage; 24] = [
             Stage::Namespaces,
             Stage::Layer,
             Stage::Overlay,
@@ -87,7 +85,6 @@ impl Stage {
             Stage::Wait,
             Stage::HostRoot,
             Stage::Mask,
-            Stage::Remove,
         ];
         ALL.into_iter().find(|stage| *stage as u8 == byte)
     }
@@ -120,7 +117,6 @@ impl fmt::Display for Stage {
             Self::Wait => "wait for the command",
             Self::HostRoot => "use the view of the host",
             Self::Mask => "hide parts of /proc and /sys",
-            Self::Remove => "remove a folder",
         })
     }
 }
@@ -199,16 +195,17 @@ pub enum SandboxError {
         #[source]
         source: io::Error,
     },
-    /// A machine asks for the host's root, and the launcher has no host view: none was asked for, or the kernel does not
-    /// allow it to an ordinary user.
-    #[error("the host's own root can't be used as a machine's base here (it takes root)")]
+    /// A machine asks for the host's root, and the launcher was started without [`crate::HostView`].
+    #[error("the host's own root can't be used as a machine's base: the launcher has no view of it")]
     HostRootUnavailable {
         /// What the kernel said.
         #[source]
         source: io::Error,
     },
-    /// The user or group can't be taken on, as without root on the host where only user 0 is there.
-    #[error("the sandbox can't run a step as another user than 0 here (user {uid}, group {gid})")]
+    /// The user or group can't be taken on or be given files: without root on the host those of [`crate::IdMap`] exist.
+    #[error(
+        "user {uid} or group {gid} does not exist in machines here: they have subordinate ids only (see `hm doctor`)"
+    )]
     Identity {
         /// As asked for.
         uid: u32,

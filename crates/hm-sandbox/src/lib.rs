@@ -9,6 +9,7 @@
 mod apply;
 mod client;
 mod error;
+mod ids;
 mod launcher;
 mod overlay;
 mod protocol;
@@ -19,6 +20,7 @@ mod sys;
 
 pub use crate::client::{Launcher, Running, StepControl};
 pub use crate::error::{SandboxError, Stage};
+pub use crate::ids::{subordinate_ids, take_subordinate_ids};
 pub use crate::launcher::run_launcher_if_requested;
 pub use crate::request::{
     ApplyOp, ApplyReport, ApplyRequest, Bind, Confinement, ExitReport, ExitStatus, Expected, HostView, IdMap,

@@ -13,10 +13,6 @@ pub struct LauncherSettings {
     /// Mount overlays with mount(2) instead of fsopen(2), as is done by itself on kernels before 6.8.
     /// The option string ends at one page, so deep stacks are refused.
     pub classic_mount: bool,
-    /// Without root on the host: use the caller's subordinate ids (`subuid(5)`), if there are any, so that users other
-    /// than 0 exist in machines. Files of those users belong to ids that the caller can't touch outside of a launcher:
-    /// [`crate::Launcher::remove`] removes them.
-    pub subordinate_ids: bool,
 }
 
 /// What a launcher found it can do on this host.
@@ -49,13 +45,13 @@ pub enum IdMap {
 /// Why only one user exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SingleId {
-    /// [`LauncherSettings::subordinate_ids`] was not set.
+    /// [`crate::take_subordinate_ids`] was not called.
     Chosen,
     /// `/etc/subuid` or `/etc/subgid` has no range for the caller.
     NoRange,
     /// newuidmap(1) or newgidmap(1) is not installed.
     NoTool,
-    /// newuidmap(1) or newgidmap(1) refused, as without their set-user-id bit.
+    /// newuidmap(1) or newgidmap(1) refused, as without their set-user-id bit, or the kernel refused the namespace.
     Refused,
 }
 

@@ -22,7 +22,7 @@ pub mod workspace;
 pub use cache::{Cache, CacheEntry, CacheError, KeyLock, NewCacheEntry};
 pub use clock::{Clock, SystemClock};
 pub use error::{FileError, IndexError, StoreError};
-pub use files::{XattrNamespace, remove_tree};
+pub use files::{Ids, Owners, XattrNamespace, remove_tree};
 pub use ids::{CacheKey, ContentHash, DigestAlgorithm, IdError, ImageDigest, LayerId, LeaseId, TreeId};
 pub use image::{ImageConfig, ImageError, ImageRef, ImageSettings, Images, Platform, ResolvedImage};
 pub use index::Index;

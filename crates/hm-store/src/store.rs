@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::cache::{KeyTurns, LastUsed};
 use crate::clock::Clock;
 use crate::error::{FileError, IndexError, StoreError};
-use crate::files::{Reaper, XattrNamespace};
+use crate::files::{Owners, Reaper, XattrNamespace};
 use crate::ids::{LayerId, LeaseId};
 use crate::index::Index;
 use crate::layout::{FORMAT, Layout};
@@ -47,6 +47,7 @@ struct Inner {
     lease: Lease,
     index: Index,
     xattrs: XattrNamespace,
+    owners: Owners,
     swept: SweepReport,
     reaper: Reaper,
     counter: AtomicU64,
@@ -93,6 +94,7 @@ impl Store {
             lease,
             index,
             xattrs: XattrNamespace::of_process(),
+            owners: Owners::of_process(),
             swept,
             reaper,
             counter: AtomicU64::new(0),
@@ -176,6 +178,11 @@ impl Store {
     /// How overlay marks are named in layers that this process makes.
     pub fn xattrs(&self) -> XattrNamespace {
         self.inner.xattrs
+    }
+
+    /// Whom files of machines belong to on disk.
+    pub fn owners(&self) -> Owners {
+        self.inner.owners
     }
 
     /// What was cleared away when the store was opened.

@@ -81,6 +81,13 @@ impl Command {
     }
 }
 
+impl Command {
+    /// Whether it makes machines, or files of machines.
+    pub(crate) fn makes_machines(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Image(_) | Self::Doctor(_))
+    }
+}
+
 /// Where the pipelines are looked for.
 #[derive(Args, Debug)]
 pub(crate) struct SourceArgs {

@@ -18,6 +18,7 @@ mod pulls;
 mod settings;
 mod signals;
 mod usage;
+mod users;
 mod wiring;
 
 use std::process::ExitCode;
@@ -49,6 +50,10 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli, process: &Process) -> Result<Exit, CliError> {
+    if cli.command.makes_machines() {
+        // Before any thread: files of machines belong to more users than the caller.
+        hm_sandbox::take_subordinate_ids();
+    }
     match &cli.command {
         Command::Run(args) => commands::run(args, process, cli.color),
         Command::Image(command) => commands::image(command, process),
@@ -59,7 +64,7 @@ fn dispatch(cli: &Cli, process: &Process) -> Result<Exit, CliError> {
         Command::Init(args) => commands::init(args, process),
         Command::Import(command) => commands::import(command, process),
         Command::Schema(args) => commands::schema(args),
-        Command::Doctor(_) => commands::doctor(),
+        Command::Doctor(_) => commands::doctor(process),
         Command::Version => {
             output::result(concat!("hm ", env!("CARGO_PKG_VERSION"), "\n"))?;
             Ok(Exit::Success)

@@ -1,10 +1,11 @@
 //! The handle of a launcher.
 
+use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -13,8 +14,9 @@ use super::connection::Connection;
 use super::running::{Running, setup_error};
 use super::validate;
 use crate::error::SandboxError;
+use crate::ids;
 use crate::launcher::MARKER;
-use crate::protocol::{Channel, Outcome, encode_apply, encode_remove, encode_spawn, encode_start};
+use crate::protocol::{Channel, Outcome, encode_apply, encode_mapped, encode_spawn, encode_start};
 use crate::request::{ApplyReport, ApplyRequest, Confinement, LauncherSettings, Owner, SpawnRequest};
 
 /// A launcher process. Clones are the same launcher; it ends, with every step of it, when [`Launcher::close`] is
@@ -59,12 +61,20 @@ impl Launcher {
             .spawn()
             .map_err(launch)?;
         let connection = Arc::new(Connection::new(ours)?);
-        connection.send(&encode_start(&settings), &[]).await?;
-        let confinement = match connection.receive_ready().await? {
-            Outcome::Ready(confinement) => confinement,
-            Outcome::Failed(error) => return Err(setup_error(error, Owner { uid: 0, gid: 0 })),
-            Outcome::Code(_) | Outcome::Signal(_) | Outcome::Applied { .. } | Outcome::Silent => {
-                return Err(SandboxError::Malformed);
+        connection
+            .send(&encode_start(&settings, ids::subordinate_ids()), &[])
+            .await?;
+        let confinement = loop {
+            match connection.receive_ready().await? {
+                Outcome::Ready(confinement) => break confinement,
+                Outcome::Unmapped => {
+                    map_ids(&child).map_err(launch)?;
+                    connection.send(&encode_mapped(), &[]).await?;
+                }
+                Outcome::Failed(error) => return Err(setup_error(error, Owner { uid: 0, gid: 0 })),
+                Outcome::Code(_) | Outcome::Signal(_) | Outcome::Applied { .. } | Outcome::Silent => {
+                    return Err(SandboxError::Malformed);
+                }
             }
         };
         let mut dispatcher = JoinSet::new();
@@ -112,25 +122,7 @@ impl Launcher {
             Outcome::Applied { conflicts } => Ok(ApplyReport { conflicts }),
             Outcome::Failed(error) => Err(setup_error(error, request.owner)),
             Outcome::Silent => Err(SandboxError::LauncherGone),
-            Outcome::Code(_) | Outcome::Signal(_) | Outcome::Ready(_) => Err(SandboxError::Malformed),
-        }
-    }
-
-    /// Removes a folder and all that is in it with the launcher's rights, which reach files of every user of its
-    /// machines. A missing one is fine. No step may be running on it.
-    ///
-    /// # Errors
-    /// [`SandboxError::Setup`] tells the cause.
-    pub async fn remove(&self, path: &Path) -> Result<(), SandboxError> {
-        validate::absolute(path)?;
-        let connection = &self.inner.connection;
-        let id = connection.next_id();
-        let ended = connection.request(id, &encode_remove(id, path), &[]).await?;
-        match ended.await.map_err(|_closed| SandboxError::LauncherGone)?.outcome {
-            Outcome::Code(0) => Ok(()),
-            Outcome::Failed(error) => Err(setup_error(error, Owner { uid: 0, gid: 0 })),
-            Outcome::Silent => Err(SandboxError::LauncherGone),
-            Outcome::Code(_) | Outcome::Signal(_) | Outcome::Applied { .. } | Outcome::Ready(_) => {
+            Outcome::Code(_) | Outcome::Signal(_) | Outcome::Ready(_) | Outcome::Unmapped => {
                 Err(SandboxError::Malformed)
             }
         }
@@ -157,4 +149,11 @@ impl Launcher {
     pub async fn pid(&self) -> Option<u32> {
         self.inner.child.lock().await.as_ref().and_then(Child::id)
     }
+}
+
+/// Gives the launcher the ids that this process has taken.
+fn map_ids(launcher: &Child) -> io::Result<()> {
+    let gone = || io::Error::from(Errno::SRCH);
+    let ids = ids::of_process().map_err(|_single| gone())?;
+    ids.map(launcher.id().ok_or_else(gone)?)
 }

@@ -78,7 +78,7 @@ impl Running {
             // PID 1 can only be killed from outside.
             Outcome::Silent => ExitStatus::Signal(libc::SIGKILL),
             Outcome::Failed(error) => return Err(setup_error(error, self.owner)),
-            Outcome::Applied { .. } | Outcome::Ready(_) => return Err(SandboxError::Malformed),
+            Outcome::Applied { .. } | Outcome::Ready(_) | Outcome::Unmapped => return Err(SandboxError::Malformed),
         };
         Ok(ExitReport { status, usage })
     }
@@ -103,11 +103,14 @@ pub(super) fn setup_error(error: SetupError, owner: Owner) -> SandboxError {
             SandboxError::CommandNotExecutable { program: path, source }
         }
         (Stage::WorkingDirectory, _) => SandboxError::WorkingDirectory { path, source },
-        (Stage::Identity, Errno::INVAL | Errno::PERM) => SandboxError::Identity {
-            uid: owner.uid,
-            gid: owner.gid,
-            source,
-        },
+        // The ids are not in the machine's user namespace.
+        (Stage::Identity | Stage::ApplyTarget, Errno::INVAL) if (owner.uid, owner.gid) != (0, 0) => {
+            SandboxError::Identity {
+                uid: owner.uid,
+                gid: owner.gid,
+                source,
+            }
+        }
         (Stage::HostRoot, _) => SandboxError::HostRootUnavailable { source },
         _ => SandboxError::Setup { stage, path, source },
     }

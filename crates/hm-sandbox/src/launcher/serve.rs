@@ -1,10 +1,6 @@
 //! The launcher's loop: requests in, ends of processes out.
 
-use std::ffi::OsStr;
-use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -12,7 +8,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 
 use super::process::Context;
-use super::start::{io_error, start};
+use super::start::start;
 use crate::apply;
 use crate::error::{SetupError, Stage};
 use crate::protocol::{ApplyPlan, Channel, Outcome, Received, Request, encode_outcome, encode_reply};
@@ -57,7 +53,7 @@ fn serve_start(channel: &Channel) -> Result<Option<Context>, Errno> {
     let Ok(Request::Start(body)) = Request::decode(&message) else {
         return Err(Errno::PROTO);
     };
-    match start(body) {
+    match start(body, channel) {
         Ok(context) => {
             channel.send(
                 &encode_reply(None, &encode_outcome(&Outcome::Ready(context.confinement()))),
@@ -137,15 +133,6 @@ fn handle(received: Received, channel: &Channel, context: &Context, children: &m
                 })
             }),
         ),
-        Ok(Request::Remove { id, path }) => (
-            id,
-            start_child(context, id, CloneFlags::NONE, false, |report| {
-                step::report_and_exit(report, || {
-                    step::tie_to_launcher(context, [report].into_iter())?;
-                    remove(path)
-                })
-            }),
-        ),
         Ok(Request::Terminate { id }) => {
             signal_by_id(children, id, Signal::TERM);
             return Ok(());
@@ -154,7 +141,7 @@ fn handle(received: Received, channel: &Channel, context: &Context, children: &m
             signal_by_id(children, id, Signal::KILL);
             return Ok(());
         }
-        Ok(Request::Start(_)) | Err(_) => return Err(Errno::PROTO),
+        Ok(Request::Start(_) | Request::Mapped) | Err(_) => return Err(Errno::PROTO),
     };
     match started {
         (_, Ok(child)) => {
@@ -169,15 +156,6 @@ fn handle(received: Received, channel: &Channel, context: &Context, children: &m
                 true,
             )
         }
-    }
-}
-
-/// Removes a folder with all that is in it, whoever it belongs to in this user namespace.
-fn remove(path: &[u8]) -> Result<Outcome, SetupError> {
-    let path = Path::new(OsStr::from_bytes(path));
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error(Stage::Remove, path, &error)),
-        _ => Ok(Outcome::Code(0)),
     }
 }
 

@@ -10,8 +10,7 @@ use rustix::thread::UnshareFlags;
 use super::process::Context;
 use super::{host_view, ids};
 use crate::error::{SetupError, Stage, at};
-use crate::protocol::StartPlan;
-use crate::request::IdMap;
+use crate::protocol::{Channel, StartPlan};
 use crate::seccomp::Filter;
 use crate::sys::{self, SingleThread};
 
@@ -19,17 +18,16 @@ use crate::sys::{self, SingleThread};
 const WHOLE_ID_MAP: [&str; 3] = ["0", "0", "4294967295"];
 
 /// Enters the namespaces that all steps come from, and makes the host view.
-pub(super) fn start(body: &[u8]) -> Result<Context, SetupError> {
+pub(super) fn start(body: &[u8], channel: &Channel) -> Result<Context, SetupError> {
     let plan = StartPlan::decode(body).map_err(|_| SetupError::new(Stage::Request, Errno::INVAL, ""))?;
     let failed = || at(Stage::Namespaces, "");
     let single_thread = SingleThread::verify().map_err(failed())?;
     let rootless = !rustix::process::geteuid().is_root();
-    let ids = if rootless {
-        ids::enter(&single_thread, plan.subordinate_ids)?
+    if rootless {
+        ids::enter(&single_thread, plan.ids, channel)?;
     } else {
         sys::unshare(&single_thread, UnshareFlags::NEWNS).map_err(failed())?;
-        IdMap::Host
-    };
+    }
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(at(Stage::Namespaces, "/"))?;
     if !rootless {
@@ -41,7 +39,7 @@ pub(super) fn start(body: &[u8]) -> Result<Context, SetupError> {
         single_thread,
         launcher: pidfd_open(getpid(), PidfdFlags::empty()).map_err(failed())?,
         rootless,
-        ids,
+        ids: plan.ids,
         own_keyring,
         filter: Filter::compile().map_err(at(Stage::Confine, "seccomp"))?,
         scopes_sockets: sys::can_scope_abstract_sockets(),

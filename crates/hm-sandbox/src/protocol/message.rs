@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -19,7 +19,7 @@ const SPAWN: u8 = 2;
 const APPLY: u8 = 3;
 const TERMINATE: u8 = 4;
 const KILL: u8 = 5;
-const REMOVE: u8 = 6;
+const MAPPED: u8 = 6;
 
 const READY: u8 = 1;
 const ENDED: u8 = 2;
@@ -29,6 +29,7 @@ const OUTCOME_SIGNAL: u8 = 2;
 const OUTCOME_ERROR: u8 = 3;
 const OUTCOME_APPLIED: u8 = 4;
 const OUTCOME_READY: u8 = 5;
+const OUTCOME_UNMAPPED: u8 = 6;
 
 const IDS_HOST: u8 = 0;
 const IDS_SUBORDINATE: u8 = 1;
@@ -43,11 +44,23 @@ const IDS_SINGLE: [(u8, SingleId); 4] = [
 #[derive(Debug)]
 pub(crate) enum Request<'a> {
     Start(&'a [u8]),
-    Spawn { id: u64, own_network: bool, body: &'a [u8] },
-    Apply { id: u64, body: &'a [u8] },
-    Remove { id: u64, path: &'a [u8] },
-    Terminate { id: u64 },
-    Kill { id: u64 },
+    /// The launcher's ids are mapped.
+    Mapped,
+    Spawn {
+        id: u64,
+        own_network: bool,
+        body: &'a [u8],
+    },
+    Apply {
+        id: u64,
+        body: &'a [u8],
+    },
+    Terminate {
+        id: u64,
+    },
+    Kill {
+        id: u64,
+    },
 }
 
 impl<'a> Request<'a> {
@@ -64,10 +77,7 @@ impl<'a> Request<'a> {
                 id: r.u64()?,
                 body: r.rest(),
             },
-            REMOVE => Self::Remove {
-                id: r.u64()?,
-                path: r.rest(),
-            },
+            MAPPED => Self::Mapped,
             TERMINATE => Self::Terminate { id: r.u64()? },
             KILL => Self::Kill { id: r.u64()? },
             _ => return Err(Malformed),
@@ -79,7 +89,7 @@ impl<'a> Request<'a> {
 #[derive(Debug)]
 pub(crate) struct StartPlan {
     pub(crate) classic_mount: bool,
-    pub(crate) subordinate_ids: bool,
+    pub(crate) ids: IdMap,
     pub(crate) host_view: Option<HostView>,
 }
 
@@ -88,7 +98,7 @@ impl StartPlan {
         let mut r = Reader::new(body);
         Ok(Self {
             classic_mount: r.bool()?,
-            subordinate_ids: r.bool()?,
+            ids: read_ids(&mut r)?,
             host_view: r.option(|r| {
                 Ok(HostView {
                     dir: r.path()?,
@@ -100,11 +110,11 @@ impl StartPlan {
     }
 }
 
-pub(crate) fn encode_start(settings: &LauncherSettings) -> Vec<u8> {
+pub(crate) fn encode_start(settings: &LauncherSettings, ids: IdMap) -> Vec<u8> {
     let mut w = Writer::default();
     w.u8(START);
     w.bool(settings.classic_mount);
-    w.bool(settings.subordinate_ids);
+    write_ids(&mut w, ids);
     w.option(settings.host_view.as_ref(), |w, view| {
         w.path(&view.dir);
         w.list(&view.hidden, |w, path| w.path(path));
@@ -285,13 +295,10 @@ pub(crate) fn encode_apply(id: u64, request: &ApplyRequest) -> Vec<u8> {
     w.finish()
 }
 
-pub(crate) fn encode_remove(id: u64, path: &Path) -> Vec<u8> {
+pub(crate) fn encode_mapped() -> Vec<u8> {
     let mut w = Writer::default();
-    w.u8(REMOVE);
-    w.u64(id);
-    let mut message = w.finish();
-    message.extend_from_slice(path.as_os_str().as_bytes());
-    message
+    w.u8(MAPPED);
+    w.finish()
 }
 
 pub(crate) fn encode_control(id: u64, kill: bool) -> Vec<u8> {
@@ -306,6 +313,8 @@ pub(crate) fn encode_control(id: u64, kill: bool) -> Vec<u8> {
 pub(crate) enum Outcome {
     /// The launcher is set up.
     Ready(Confinement),
+    /// The launcher waits for its ids to be mapped.
+    Unmapped,
     Code(i32),
     Signal(i32),
     Failed(SetupError),
@@ -323,6 +332,7 @@ pub(crate) fn encode_outcome(outcome: &Outcome) -> Vec<u8> {
             w.u8(OUTCOME_READY);
             write_confinement(&mut w, confinement);
         }
+        Outcome::Unmapped => w.u8(OUTCOME_UNMAPPED),
         Outcome::Code(code) => {
             w.u8(OUTCOME_CODE);
             w.i32(*code);
@@ -346,8 +356,8 @@ pub(crate) fn encode_outcome(outcome: &Outcome) -> Vec<u8> {
     w.finish()
 }
 
-fn write_confinement(w: &mut Writer, confinement: &Confinement) {
-    match confinement.ids {
+fn write_ids(w: &mut Writer, ids: IdMap) {
+    match ids {
         IdMap::Host => w.u8(IDS_HOST),
         IdMap::Subordinate { count } => {
             w.u8(IDS_SUBORDINATE);
@@ -358,6 +368,21 @@ fn write_confinement(w: &mut Writer, confinement: &Confinement) {
             w.u8(tag.map_or(IDS_HOST, |(tag, _)| *tag));
         }
     }
+}
+
+fn read_ids(r: &mut Reader<'_>) -> Result<IdMap, Malformed> {
+    Ok(match r.u8()? {
+        IDS_HOST => IdMap::Host,
+        IDS_SUBORDINATE => IdMap::Subordinate { count: r.u32()? },
+        tag => {
+            let reason = IDS_SINGLE.iter().find(|(known, _)| *known == tag);
+            IdMap::Single(reason.ok_or(Malformed)?.1)
+        }
+    })
+}
+
+fn write_confinement(w: &mut Writer, confinement: &Confinement) {
+    write_ids(w, confinement.ids);
     w.bool(confinement.scopes_abstract_sockets);
     w.bool(confinement.own_keyring);
     w.bool(confinement.host_view);
@@ -365,14 +390,7 @@ fn write_confinement(w: &mut Writer, confinement: &Confinement) {
 
 fn read_confinement(r: &mut Reader<'_>) -> Result<Confinement, Malformed> {
     Ok(Confinement {
-        ids: match r.u8()? {
-            IDS_HOST => IdMap::Host,
-            IDS_SUBORDINATE => IdMap::Subordinate { count: r.u32()? },
-            tag => {
-                let reason = IDS_SINGLE.iter().find(|(known, _)| *known == tag);
-                IdMap::Single(reason.ok_or(Malformed)?.1)
-            }
-        },
+        ids: read_ids(r)?,
         scopes_abstract_sockets: r.bool()?,
         own_keyring: r.bool()?,
         host_view: r.bool()?,
@@ -386,6 +404,7 @@ fn decode_outcome(bytes: &[u8]) -> Result<Outcome, Malformed> {
     let mut r = Reader::new(bytes);
     Ok(match r.u8()? {
         OUTCOME_READY => Outcome::Ready(read_confinement(&mut r)?),
+        OUTCOME_UNMAPPED => Outcome::Unmapped,
         OUTCOME_CODE => Outcome::Code(r.i32()?),
         OUTCOME_SIGNAL => Outcome::Signal(r.i32()?),
         OUTCOME_ERROR => Outcome::Failed(SetupError {

@@ -15,8 +15,8 @@ use crate::request::Usage;
 pub(crate) struct CloneFlags(u64);
 
 impl CloneFlags {
-    /// A plain copy of the process.
-    pub(crate) const NONE: Self = Self(0);
+    /// A user namespace only.
+    pub(crate) const USER: Self = Self(libc::CLONE_NEWUSER as u64);
     /// A mount namespace only.
     pub(crate) const MOUNTS: Self = Self(libc::CLONE_NEWNS as u64);
     /// What every step has for itself.

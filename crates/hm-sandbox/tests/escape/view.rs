@@ -87,7 +87,6 @@ async fn private_folders() {
     let launcher = Launcher::start(LauncherSettings {
         host_view,
         classic_mount: false,
-        subordinate_ids: false,
     })
     .await
     .unwrap();

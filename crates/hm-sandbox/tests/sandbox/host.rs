@@ -27,7 +27,6 @@ async fn host_launcher(bench: &Bench, hidden: Vec<PathBuf>, expose: Vec<PathBuf>
     Launcher::start(LauncherSettings {
         host_view,
         classic_mount: false,
-        subordinate_ids: false,
     })
     .await
     .unwrap()
@@ -132,7 +131,6 @@ async fn missing() {
     let error = Launcher::start(LauncherSettings {
         host_view,
         classic_mount: false,
-        subordinate_ids: false,
     })
     .await
     .unwrap_err();

@@ -20,6 +20,7 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     hm_sandbox::run_launcher_if_requested();
+    hm_sandbox::take_subordinate_ids();
     if let Some(code) = life::run_victim_if_requested() {
         return code;
     }

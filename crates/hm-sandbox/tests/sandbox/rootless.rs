@@ -28,7 +28,8 @@ pub(crate) fn tests() -> Vec<Trial> {
         user_test("user::host_root", host),
         root_test("rootless::subordinate_ids_pass", with_subordinate_ids),
         subordinate_test("subordinate::other_users_exist", other_users),
-        subordinate_test("subordinate::files_of_others_can_be_removed", removal),
+        subordinate_test("subordinate::files_of_others_are_within_reach", others_files),
+        subordinate_test("subordinate::the_process_stays_the_same_user", same_user),
     ]
 }
 
@@ -60,18 +61,14 @@ async fn with_subordinate_ids() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
-        output.status.success() && text.contains("2 passed; 0 failed; 0 ignored"),
+        output.status.success() && text.contains("3 passed; 0 failed; 0 ignored"),
         "{text}{}",
         String::from_utf8_lossy(&output.stderr)
     );
 }
 
 async fn subordinate_launcher() -> Launcher {
-    let settings = LauncherSettings {
-        subordinate_ids: true,
-        ..LauncherSettings::default()
-    };
-    let launcher = Launcher::start(settings).await.unwrap();
+    let launcher = launcher().await;
     assert_eq!(launcher.confinement().ids, IdMap::Subordinate { count: 65536 });
     launcher
 }
@@ -98,19 +95,36 @@ async fn other_users() {
         },
     );
     assert_eq!(done.await.out(), "1000\n1001 1002\n\n");
-    launcher.remove(&machine.upper).await.unwrap();
 }
 
-async fn removal() {
+async fn others_files() {
     let (bench, launcher) = (Bench::new(), subordinate_launcher().await);
     let machine = bench.machine();
     let command = "mkdir -p /a/b; touch /a/b/c; chown -R 42 /a; chmod 0 /a";
     run(&launcher, &machine, command).await.out();
-    assert!(fs::remove_dir_all(&machine.upper).is_err());
-    launcher.remove(&machine.upper).await.unwrap();
-    assert!(!machine.upper.exists());
-    // One that is not there is as good as removed.
-    launcher.remove(&machine.upper).await.unwrap();
+    fs::write(machine.upper.join("a/b/c"), "read and written").unwrap();
+    std::os::unix::fs::chown(machine.upper.join("a/b"), Some(FIRST_SUBORDINATE), Some(NOBODY)).unwrap();
+    assert_eq!(
+        run(&launcher, &machine, "stat -c %u:%g /a/b; cat /a/b/c").await.out(),
+        "1:0\nread and written"
+    );
+    fs::remove_dir_all(&machine.upper).unwrap();
+    // Files of users that nobody gave to the caller stay out of reach.
+    assert!(fs::read("/etc/shadow").is_err());
+}
+
+async fn same_user() {
+    assert_eq!(rustix::process::geteuid().as_raw(), NOBODY);
+    let output = Command::new("sh")
+        .args(["-c", "id -u; id -g; grep CapEff /proc/self/status"])
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        format!("{NOBODY}\n{NOBODY}\nCapEff:\t0000000000000000\n")
+    );
+    let bench = Bench::new();
+    assert_eq!(fs::metadata(bench.path("")).unwrap().uid(), NOBODY);
 }
 
 fn user_test<F: Future<Output = ()>>(name: &'static str, body: impl FnOnce() -> F + Send + 'static) -> Trial {
@@ -240,7 +254,6 @@ async fn host() {
     let launcher = Launcher::start(LauncherSettings {
         host_view,
         classic_mount: false,
-        subordinate_ids: false,
     })
     .await
     .unwrap();

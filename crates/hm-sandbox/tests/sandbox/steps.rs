@@ -129,7 +129,6 @@ async fn classic() {
     let launcher = Launcher::start(LauncherSettings {
         host_view: None,
         classic_mount: true,
-        subordinate_ids: false,
     })
     .await
     .unwrap();

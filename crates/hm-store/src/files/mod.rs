@@ -1,9 +1,11 @@
 //! Work on files that the standard library has no call for.
 
+mod owners;
 mod reaper;
 mod remove;
 mod xattr;
 
+pub use owners::{Ids, Owners};
 pub use remove::remove_tree;
 pub use xattr::XattrNamespace;
 

@@ -207,6 +207,18 @@ pub enum UnpackError {
         /// What it points to.
         target: String,
     },
+    /// An entry belongs to a user or group that machines don't have.
+    #[error("the entry {path:?} belongs to user {user} and group {group}, and machines have 0 to {greatest} only")]
+    Owner {
+        /// The path as it is in the archive.
+        path: String,
+        /// The user's id.
+        user: u32,
+        /// The group's id.
+        group: u32,
+        /// The greatest id that exists.
+        greatest: u32,
+    },
     /// The layer unpacks to more than a layer may.
     #[error("it unpacks to more than {limit} {what}")]
     Limit {
@@ -253,6 +265,10 @@ impl ImageError {
                 source: UnpackError::Limit { .. },
                 ..
             } => "if the image is really this large, unpack it and use dir:PATH".to_owned(),
+            Self::Unpack {
+                source: UnpackError::Owner { .. },
+                ..
+            } => "get more subordinate ids: usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER".to_owned(),
             Self::WrongKind { .. }
             | Self::Ended { .. }
             | Self::File(_)

@@ -9,7 +9,11 @@ use rustix::io::Errno;
 
 use super::error::UnpackError;
 use super::layer_root::{LayerRoot, shown};
+use crate::files::Owners;
 use crate::nanoseconds::{mtime_ns, times, timespec};
+
+/// Who owns an entry, on disk; `None`: whoever made it.
+pub(super) type Owner = Option<(Uid, Gid)>;
 
 /// What a folder gets when all is in it.
 #[derive(Debug)]
@@ -17,8 +21,7 @@ pub(super) enum FolderEnd {
     /// What its entry says.
     Told {
         mode: u32,
-        uid: u32,
-        gid: u32,
+        owner: Owner,
         mtime_ns: i128,
         xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     },
@@ -30,7 +33,7 @@ pub(super) enum FolderEnd {
 pub(super) struct UnfinishedFolders {
     pub(super) root: LayerRoot,
     pub(super) folders: BTreeMap<Vec<u8>, FolderEnd>,
-    pub(super) as_root: bool,
+    pub(super) owners: Owners,
 }
 
 impl UnfinishedFolders {
@@ -63,29 +66,25 @@ impl UnfinishedFolders {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
             other => other?,
         };
-        let (mode, uid, gid, mtime, xattrs): (_, _, _, _, &[_]) = match end {
+        let (mode, owner, mtime, xattrs): (_, _, _, &[_]) = match end {
             FolderEnd::Told {
                 mode,
-                uid,
-                gid,
+                owner,
                 mtime_ns,
                 xattrs,
-            } => (*mode, *uid, *gid, Some(*mtime_ns), xattrs),
+            } => (*mode, *owner, Some(*mtime_ns), xattrs),
             FolderEnd::AsBelow => match lower.iter().find_map(|layer| layer.stat_folder(path)) {
-                Some(stat) => (
-                    stat.st_mode & 0o7777,
-                    stat.st_uid,
-                    stat.st_gid,
-                    Some(mtime_ns(&stat)),
-                    &[],
-                ),
-                None => (0o755, 0, 0, None, &[]),
+                Some(stat) => {
+                    let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+                    (stat.st_mode & 0o7777, Some(owner), Some(mtime_ns(&stat)), &[])
+                }
+                None => (0o755, None, None, &[]),
             },
         };
-        if self.as_root {
-            rustix::fs::fchown(&folder, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        if let Some((uid, gid)) = owner.filter(|_| self.owners != Owners::One) {
+            rustix::fs::fchown(&folder, Some(uid), Some(gid))?;
         }
-        set_xattrs(&folder, xattrs, self.as_root)?;
+        set_xattrs(&folder, xattrs, self.owners)?;
         rustix::fs::fchmod(&folder, Mode::from_raw_mode(mode))?;
         match mtime {
             Some(mtime) => rustix::fs::futimens(&folder, &times(timespec(mtime))),
@@ -96,11 +95,11 @@ impl UnfinishedFolders {
 
 /// Sets what belongs to the file: capabilities, access lists, users' attributes. Marks of overlayfs are never taken from
 /// an archive: they would change what the stack shows. A file system without attributes has none.
-pub(super) fn set_xattrs(file: impl AsFd, xattrs: &[(Vec<u8>, Vec<u8>)], as_root: bool) -> Result<(), Errno> {
+pub(super) fn set_xattrs(file: impl AsFd, xattrs: &[(Vec<u8>, Vec<u8>)], owners: Owners) -> Result<(), Errno> {
     for (name, value) in xattrs {
         let for_all = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
         let for_root = name == b"security.capability" || name.starts_with(b"system.posix_acl_");
-        if for_all || (for_root && as_root) {
+        if for_all || (for_root && owners == Owners::Same) {
             match rustix::fs::fsetxattr(&file, name.as_slice(), value, XattrFlags::empty()) {
                 Ok(()) | Err(Errno::OPNOTSUPP) => {}
                 Err(error) => return Err(error),

@@ -17,7 +17,7 @@ use super::tar_stream::TarError;
 use super::unpack::{UnpackSettings, unpack};
 use super::{ImageError, ImageLimits};
 use crate::error::FileError;
-use crate::files::{XattrNamespace, remove_tree};
+use crate::files::remove_tree;
 use crate::ids::ImageDigest;
 use crate::store::Store;
 
@@ -46,7 +46,7 @@ impl UnpackedLayer {
         let temporary = Temporary(temporary);
         let settings = UnpackSettings {
             xattrs: store.xattrs(),
-            as_root: store.xattrs() == XattrNamespace::Trusted,
+            owners: store.owners(),
             max_entries: limits.layer_entries,
         };
         let folders = checked_unpack(blobs, source, &temporary.0, &settings, limits)?;

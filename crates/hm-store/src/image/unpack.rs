@@ -13,10 +13,10 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use super::error::UnpackError;
-use super::folder_end::{FolderEnd, UnfinishedFolders, set_xattrs};
+use super::folder_end::{FolderEnd, Owner, UnfinishedFolders, set_xattrs};
 use super::layer_root::{LayerRoot, Place, shown};
 use super::tar_stream::{TarEntry, TarError, TarKind, TarStream};
-use crate::files::XattrNamespace;
+use crate::files::{Owners, XattrNamespace};
 use crate::nanoseconds::{times, timespec};
 
 const WHITEOUT: &[u8] = b".wh.";
@@ -30,8 +30,8 @@ const CHUNK: usize = 256 * 1024;
 pub(super) struct UnpackSettings {
     /// Names of overlay marks.
     pub(super) xattrs: XattrNamespace,
-    /// Owners, devices and capabilities can be set.
-    pub(super) as_root: bool,
+    /// Whom entries are given to. Devices and capabilities are set by root only.
+    pub(super) owners: Owners,
     /// Greatest number of entries.
     pub(super) max_entries: u64,
 }
@@ -56,7 +56,7 @@ pub(super) fn unpack<R: Read>(
     Ok(UnfinishedFolders {
         root: unpacking.root,
         folders: unpacking.folders,
-        as_root: settings.as_root,
+        owners: settings.owners,
     })
 }
 
@@ -93,7 +93,7 @@ impl<R: Read> Unpacking<'_, R> {
         let path = below_root(&entry.path)?;
         let Some((name, parents)) = path.split_last() else {
             if entry.kind == TarKind::Dir {
-                self.folders.insert(Vec::new(), folder_end(entry)?);
+                self.folders.insert(Vec::new(), self.folder_end(entry)?);
             }
             return Ok(());
         };
@@ -151,7 +151,7 @@ impl<R: Read> Unpacking<'_, R> {
             }
             other => other.map_err(|source| place.error("make the folder", source))?,
         }
-        let end = folder_end(entry)?;
+        let end = self.folder_end(entry)?;
         self.folders.insert(place.path.clone(), end);
         Ok(())
     }
@@ -166,12 +166,11 @@ impl<R: Read> Unpacking<'_, R> {
             rustix::fs::ftruncate(&file, entry.size).map_err(failed)?;
         }
         // In this order: a change of the owner takes set-uid bits and capabilities away.
-        if self.settings.as_root {
-            let (uid, gid) = owner(entry)?;
-            rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).map_err(failed)?;
+        if let Some((uid, gid)) = self.owner(entry)? {
+            rustix::fs::fchown(&file, Some(uid), Some(gid)).map_err(failed)?;
         }
         rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode)).map_err(failed)?;
-        set_xattrs(&file, &entry.xattrs, self.settings.as_root).map_err(failed)?;
+        set_xattrs(&file, &entry.xattrs, self.settings.owners).map_err(failed)?;
         rustix::fs::futimens(&file, &times(timespec(entry.mtime_ns))).map_err(failed)
     }
 
@@ -231,7 +230,7 @@ impl<R: Read> Unpacking<'_, R> {
     }
 
     fn make_node(&mut self, entry: &TarEntry, place: &Place, kind: FileType) -> Result<(), UnpackError> {
-        if kind != FileType::Fifo && !self.settings.as_root {
+        if kind != FileType::Fifo && self.settings.owners != Owners::Same {
             return Ok(());
         }
         let (major, minor) = entry.device;
@@ -269,19 +268,37 @@ impl<R: Read> Unpacking<'_, R> {
     }
 
     fn set_owner(&self, entry: &TarEntry, place: &Place) -> Result<(), UnpackError> {
-        if !self.settings.as_root {
+        let Some((uid, gid)) = self.owner(entry)? else {
             return Ok(());
+        };
+        let (folder, name) = (&place.folder, place.name.as_slice());
+        rustix::fs::chownat(folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|source| place.error("set the owner of", source))
+    }
+
+    /// Whom the entry is to be given to; `None`: what is made belongs to the right user as it is.
+    fn owner(&self, entry: &TarEntry) -> Result<Owner, UnpackError> {
+        let (user, group) = owner(entry)?;
+        let owners = self.settings.owners;
+        if owners == Owners::One {
+            return Ok(None);
         }
-        let (uid, gid) = owner(entry)?;
-        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-        rustix::fs::chownat(
-            &place.folder,
-            place.name.as_slice(),
-            uid,
-            gid,
-            AtFlags::SYMLINK_NOFOLLOW,
-        )
-        .map_err(|source| place.error("set the owner of", source))
+        let (uid, gid) = owners.on_disk(user, group).ok_or_else(|| UnpackError::Owner {
+            path: shown(&entry.path),
+            user,
+            group,
+            greatest: owners.greatest(),
+        })?;
+        Ok(Some((Uid::from_raw(uid), Gid::from_raw(gid))))
+    }
+
+    fn folder_end(&self, entry: &TarEntry) -> Result<FolderEnd, UnpackError> {
+        Ok(FolderEnd::Told {
+            mode: entry.mode,
+            owner: self.owner(entry)?,
+            mtime_ns: entry.mtime_ns,
+            xattrs: entry.xattrs.clone(),
+        })
     }
 
     /// Opens a folder of the layer, making what of it isn't there.
@@ -389,15 +406,4 @@ fn set_times(entry: &TarEntry, place: &Place) -> Result<(), UnpackError> {
     let times = times(timespec(entry.mtime_ns));
     rustix::fs::utimensat(&place.folder, place.name.as_slice(), &times, AtFlags::SYMLINK_NOFOLLOW)
         .map_err(|source| place.error("set the times of", source))
-}
-
-fn folder_end(entry: &TarEntry) -> Result<FolderEnd, UnpackError> {
-    let (uid, gid) = owner(entry)?;
-    Ok(FolderEnd::Told {
-        mode: entry.mode,
-        uid,
-        gid,
-        mtime_ns: entry.mtime_ns,
-        xattrs: entry.xattrs.clone(),
-    })
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use hm_store::Store;
+use hm_store::{Owners, Store};
 
 use crate::machine::Network;
 
@@ -39,13 +39,13 @@ impl MachineLayers {
             return Ok(layer.clone());
         }
         let layer = store.temporary();
-        make(&layer, kind)?;
+        make(&layer, kind, store.owners())?;
         made.insert(kind, layer.clone());
         Ok(layer)
     }
 }
 
-fn make(layer: &Path, kind: LayerKind) -> io::Result<()> {
+fn make(layer: &Path, kind: LayerKind, owners: Owners) -> io::Result<()> {
     let LayerKind {
         network,
         host,
@@ -56,7 +56,8 @@ fn make(layer: &Path, kind: LayerKind) -> io::Result<()> {
     let workspace = layer.join("workspace");
     folder(&workspace)?;
     if (uid, gid) != (0, 0) {
-        chown(&workspace, Some(uid), Some(gid))?;
+        let (uid, gid) = owners.on_disk(uid, gid).unzip();
+        chown(&workspace, uid, gid)?;
     }
     if host {
         return Ok(());

@@ -68,7 +68,6 @@ impl Shared {
             Launcher::start(LauncherSettings {
                 host_view: Some(view),
                 classic_mount: false,
-                subordinate_ids: false,
             })
             .await
         };

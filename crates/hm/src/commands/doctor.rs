@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use hm_sandbox::{Confinement, IdMap, Launcher, LauncherSettings, SandboxError, SingleId};
+use hm_sandbox::{Confinement, IdMap, Launcher, LauncherSettings, SandboxError};
 
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
+use crate::process::Process;
+use crate::users;
 
 /// One line of the report.
 struct Finding {
@@ -15,11 +17,11 @@ struct Finding {
     /// How it is.
     is: String,
     /// What would make it better; `None`: it is as it should be.
-    fix: Option<&'static str>,
+    fix: Option<String>,
 }
 
 /// Starts a launcher as a build would, and tells what it found. Lacks that only weaken something are no failure.
-pub(crate) fn doctor() -> Result<Exit, CliError> {
+pub(crate) fn doctor(process: &Process) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -29,25 +31,21 @@ pub(crate) fn doctor() -> Result<Exit, CliError> {
             .fix("sysctl user.max_user_namespaces=15000   # as root, if it is 0")
             .fix("sysctl kernel.apparmor_restrict_unprivileged_userns=0   # as root, on Ubuntu 24.04 and later")
     })?;
-    output::result(&text(&findings(&confinement)))?;
+    output::result(&text(&findings(&confinement, process)))?;
     Ok(Exit::Success)
 }
 
 async fn ask() -> Result<Confinement, SandboxError> {
-    let settings = LauncherSettings {
-        subordinate_ids: true,
-        ..LauncherSettings::default()
-    };
-    let launcher = Launcher::start(settings).await?;
+    let launcher = Launcher::start(LauncherSettings::default()).await?;
     let confinement = launcher.confinement();
     launcher.close().await?;
     Ok(confinement)
 }
 
-fn findings(confinement: &Confinement) -> Vec<Finding> {
+fn findings(confinement: &Confinement, process: &Process) -> Vec<Finding> {
     vec![
         holds("namespaces", "mount, PID, UTS, IPC; network where a step asks for none"),
-        ids(confinement.ids),
+        ids(confinement.ids, process),
         holds("capabilities", "Docker's default set without MKNOD; no_new_privs"),
         holds("system calls", "filtered (seccomp mode 2)"),
         holds(
@@ -72,21 +70,17 @@ fn findings(confinement: &Confinement) -> Vec<Finding> {
     ]
 }
 
-fn ids(ids: IdMap) -> Finding {
+fn ids(ids: IdMap, process: &Process) -> Finding {
     let (is, fix) = match ids {
         IdMap::Host => (
             "those of the host; user 0 is root with few capabilities".to_owned(),
             None,
         ),
         IdMap::Subordinate { count } => (format!("user 0 is you, 1 to {count} are subordinate ids"), None),
-        IdMap::Single(reason) => {
-            let fix = match reason {
-                SingleId::NoTool => "apt-get install uidmap",
-                SingleId::NoRange => "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 YOUR-USER",
-                SingleId::Refused | SingleId::Chosen => "check that newuidmap and newgidmap are set-user-id root",
-            };
-            (format!("only user 0, which is you: {reason}"), Some(fix))
-        }
+        IdMap::Single(reason) => (
+            format!("only user 0, which is you: {reason}"),
+            Some(users::fix(reason, process)),
+        ),
     };
     Finding { what: "users", is, fix }
 }
@@ -118,7 +112,7 @@ fn choose(what: &'static str, good: bool, well: &str, badly: &str, fix: &'static
     Finding {
         what,
         is: if good { well } else { badly }.to_owned(),
-        fix: (!good).then_some(fix),
+        fix: (!good).then(|| fix.to_owned()),
     }
 }
 
@@ -137,6 +131,10 @@ fn text(findings: &[Finding]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use hm_sandbox::SingleId;
+
     use super::*;
 
     #[test]
@@ -147,9 +145,13 @@ mod tests {
             own_keyring: true,
             host_view: false,
         };
-        let text = text(&findings(&confinement));
+        let process = Process {
+            env: BTreeMap::new(),
+            cwd: "/".into(),
+        };
+        let text = text(&findings(&confinement, &process));
         assert_eq!(text.matches("lack  ").count(), 2, "{text}");
         assert_eq!(text.matches("fix: ").count(), 2, "{text}");
-        assert!(text.contains("fix: apt-get install uidmap\n"), "{text}");
+        assert!(text.contains("fix: sudo apt-get install uidmap\n"), "{text}");
     }
 }

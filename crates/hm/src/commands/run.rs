@@ -24,6 +24,7 @@ use crate::output;
 use crate::process::Process;
 use crate::pulls::PullProgress;
 use crate::settings::{Places, RunSettings};
+use crate::users;
 
 /// Runs one build and ends as it ended.
 pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Result<Exit, CliError> {
@@ -60,6 +61,9 @@ pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Resu
         message: args.message.clone(),
         stop_starting: CancellationToken::new(),
     };
+    if let Some(note) = users::note(hm_sandbox::subordinate_ids(), process) {
+        output::note(&note);
+    }
     let look = Look {
         colored: process.colors_stdout(color),
         pulls: Arc::new(PullProgress::new(process)),
