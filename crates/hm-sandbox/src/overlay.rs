@@ -36,15 +36,26 @@ pub(crate) struct Overlay<'a> {
 impl Overlay<'_> {
     /// Mounts it. Changes the working directory.
     pub(crate) fn mount(&self) -> Result<(), SetupError> {
+        let prepared = self.prepare()?;
+        self.place(prepared)
+    }
+
+    /// Makes the mount where the kernel can make one that is not attached. Changes the working directory.
+    pub(crate) fn prepare(&self) -> Result<Option<OwnedFd>, SetupError> {
         if let Some((_, work)) = self.writable {
             clear_volatile_mark(work)?;
         }
         rustix::process::chdir(self.base).map_err(at(Stage::Layer, self.base))?;
-        let mounted = if self.classic { None } else { self.mount_by_parts()? };
-        match mounted {
-            Some(mount) => attach(&mount, self.mount_point),
-            None => self.mount_by_string(),
+        if self.classic { Ok(None) } else { self.mount_by_parts() }
+    }
+
+    /// Attaches what [`Overlay::prepare`] made, or mounts it now.
+    pub(crate) fn place(&self, prepared: Option<OwnedFd>) -> Result<(), SetupError> {
+        if let Some(mount) = prepared {
+            return attach(&mount, self.mount_point);
         }
+        rustix::process::chdir(self.base).map_err(at(Stage::Layer, self.base))?;
+        self.mount_by_string()
     }
 
     /// With fsopen(2), where each layer is named in a call of its own. `None`: the kernel can't.

@@ -11,6 +11,7 @@ use rustix::fs::{CWD, FileType, Mode};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount as mount_any};
 
+use super::host_parts::{self, Parts, ViewPart};
 use super::process::Context;
 use super::start::io_error;
 use crate::error::{SetupError, Stage, at};
@@ -54,18 +55,20 @@ const SECRET_PREFIXES: [(&str, &str); 4] = [
 ];
 
 /// File systems whose mounts are part of the host's software.
-const DISK_TYPES: [&str; 10] = [
+pub(super) const DISK_TYPES: [&str; 10] = [
     "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs", "erofs", "squashfs",
 ];
 
 /// Mounts that no build needs.
-const SKIPPED_MOUNTS: [&str; 5] = ["/boot", "/efi", "/snap", "/var/snap", "/var/lib/snapd"];
+pub(super) const SKIPPED_MOUNTS: [&str; 5] = ["/boot", "/efi", "/snap", "/var/snap", "/var/lib/snapd"];
 
 /// The view, mounted.
 #[derive(Debug)]
 pub(crate) struct MountedView {
     /// The lowest layer of machines with a host root.
     pub(crate) root: PathBuf,
+    /// What machines mount below their root as overlays of their own.
+    pub(crate) parts: Vec<ViewPart>,
     /// Mounts that complete it; all read-only.
     pub(crate) binds: Vec<ViewBind>,
 }
@@ -91,19 +94,35 @@ pub(super) fn mount(view: &HostView, context: &Context) -> Result<MountedView, S
     for path in view.expose.iter().filter(|path| is_hidden(&hidden, path)) {
         layers.mount_point(path)?;
     }
+    let table = "/proc/self/mountinfo";
+    let table = std::fs::read_to_string(table).map_err(|error| io_error(Stage::HostView, table, &error))?;
+    if context.rootless {
+        let Parts { parts, bound } = host_parts::make(&layers, &hidden, &table)?;
+        return Ok(MountedView {
+            root: layers.skeleton.clone(),
+            parts,
+            binds: binds(view, &hidden, &layers.dir, &bound, true)?,
+        });
+    }
     let root = layers.dir.join("v");
     Overlay {
         lower: vec![&layers.skeleton, &layers.whiteouts, Path::new("/")],
         base: &layers.dir,
         writable: None,
         mount_point: &root,
-        user_xattr: context.rootless,
+        user_xattr: false,
         classic: context.classic_mount,
     }
     .mount()?;
     rustix::process::chdir("/").map_err(at(Stage::HostView, "/"))?;
-    let binds = binds(view, &hidden, &layers.dir)?;
-    Ok(MountedView { root, binds })
+    let mounts: Vec<PathBuf> = disk_mounts(&table)
+        .filter(|path| !is_hidden(&hidden, path) && !SKIPPED_MOUNTS.iter().any(|skipped| path.starts_with(skipped)))
+        .collect();
+    Ok(MountedView {
+        root,
+        parts: Vec::new(),
+        binds: binds(view, &hidden, &layers.dir, &mounts, false)?,
+    })
 }
 
 /// All that exists and is hidden, without what lies beneath another one.
@@ -146,15 +165,15 @@ fn real_places(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn is_hidden(hidden: &[PathBuf], path: &Path) -> bool {
+pub(super) fn is_hidden(hidden: &[PathBuf], path: &Path) -> bool {
     hidden.iter().any(|hidden| path.starts_with(hidden))
 }
 
 /// The two layers on a tmpfs.
-struct Layers {
+pub(super) struct Layers {
     dir: PathBuf,
-    skeleton: PathBuf,
-    whiteouts: PathBuf,
+    pub(super) skeleton: PathBuf,
+    pub(super) whiteouts: PathBuf,
 }
 
 impl Layers {
@@ -184,9 +203,18 @@ impl Layers {
             .map_err(at(Stage::HostView, &place))
     }
 
-    fn folder(&self, path: &Path, mode: u32) -> Result<(), SetupError> {
+    pub(super) fn folder(&self, path: &Path, mode: u32) -> Result<(), SetupError> {
         let place = Self::place(&self.skeleton, path)?;
         make_folder(&place, mode)
+    }
+
+    /// A folder as the host has it.
+    pub(super) fn copied_folder(&self, path: &Path) -> Result<(), SetupError> {
+        let place = Self::place(&self.skeleton, path)?;
+        if place.is_dir() {
+            return Ok(());
+        }
+        copy_folder(path, &place)
     }
 
     /// Something to mount an exposed path on.
@@ -256,14 +284,14 @@ fn make_folder(place: &Path, mode: u32) -> Result<(), SetupError> {
         .map_err(|error| io_error(Stage::HostView, place, &error))
 }
 
-/// Mounts on the host that an overlay of its root does not show, covers for what is hidden in them, and what the
-/// caller exposes.
-fn binds(view: &HostView, hidden: &[PathBuf], dir: &Path) -> Result<Vec<ViewBind>, SetupError> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo")
-        .map_err(|error| io_error(Stage::HostView, "/proc/self/mountinfo", &error))?;
-    let mounts: Vec<PathBuf> = disk_mounts(&table)
-        .filter(|path| !is_hidden(hidden, path) && !SKIPPED_MOUNTS.iter().any(|skipped| path.starts_with(skipped)))
-        .collect();
+/// What the host has that an overlay does not show, covers for what is hidden in it, and what the caller exposes.
+fn binds(
+    view: &HostView,
+    hidden: &[PathBuf],
+    dir: &Path,
+    mounts: &[PathBuf],
+    recursive: bool,
+) -> Result<Vec<ViewBind>, SetupError> {
     let covered = hidden
         .iter()
         .filter(|path| mounts.iter().any(|mount| path.starts_with(mount)));
@@ -280,7 +308,7 @@ fn binds(view: &HostView, hidden: &[PathBuf], dir: &Path) -> Result<Vec<ViewBind
         .map(|path| ViewBind {
             source: path.clone(),
             target: path.clone(),
-            recursive: false,
+            recursive,
         })
         .collect();
     binds.extend(covers);
@@ -306,7 +334,7 @@ fn disk_mounts(table: &str) -> impl Iterator<Item = PathBuf> {
 }
 
 /// Octal escapes stand for space, tab, newline and backslash.
-fn unescape(place: &str) -> String {
+pub(super) fn unescape(place: &str) -> String {
     [(r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", r"\")]
         .iter()
         .fold(place.to_owned(), |text, (escape, plain)| text.replace(escape, plain))

@@ -1,10 +1,12 @@
 //! The launcher process.
 
+mod host_parts;
 mod host_view;
 mod ids;
 mod process;
 mod serve;
 mod start;
 
+pub(crate) use host_parts::ViewPart;
 pub use process::run_launcher_if_requested;
 pub(crate) use process::{Context, MARKER};

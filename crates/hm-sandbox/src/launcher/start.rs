@@ -48,16 +48,7 @@ pub(super) fn start(body: &[u8], channel: &Channel) -> Result<Context, SetupErro
         host_view: None,
     };
     if let Some(view) = &plan.host_view {
-        context.host_view = match host_view::mount(view, &context) {
-            // The mounts that an ordinary user's namespace took over from the host may not be looked under, so `/` can't be
-            // a layer. Other images work.
-            Err(SetupError {
-                stage: Stage::Overlay,
-                errno: Errno::INVAL,
-                ..
-            }) if rootless => None,
-            view => Some(view?),
-        };
+        context.host_view = Some(host_view::mount(view, &context)?);
     }
     Ok(context)
 }

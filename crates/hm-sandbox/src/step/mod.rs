@@ -4,6 +4,7 @@ mod command;
 mod confine;
 mod devices;
 mod init;
+mod parts;
 mod process;
 mod root;
 

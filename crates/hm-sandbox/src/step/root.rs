@@ -13,6 +13,7 @@ use crate::overlay::{self, Overlay};
 use crate::protocol::StepPlan;
 use crate::request::{Network, RootFs};
 use crate::step::devices::{self, Nodes, Sysfs};
+use crate::step::parts;
 use crate::sys;
 
 /// A mount of the host that waits to be attached in the machine.
@@ -36,7 +37,7 @@ pub(super) fn enter(context: &Context, plan: &StepPlan) -> Result<(), SetupError
     } else {
         Sysfs::Mount
     };
-    mount_root(context, &plan.rootfs)?;
+    parts::mount_root_and_parts(context, &plan.rootfs)?;
     pivot(&plan.rootfs.merged)?;
     // The old root lies on top of the new one until the end: a user namespace may mount proc and sysfs only as long as
     // it can see another one. Absolute paths are found in the new root from here on, so that no link in an image leads

@@ -18,7 +18,7 @@ pub(crate) fn tests() -> Vec<Trial> {
     ]
 }
 
-async fn host_launcher(bench: &Bench, hidden: Vec<PathBuf>, expose: Vec<PathBuf>) -> Launcher {
+pub(crate) async fn host_launcher(bench: &Bench, hidden: Vec<PathBuf>, expose: Vec<PathBuf>) -> Launcher {
     let host_view = Some(HostView {
         dir: bench.path("view"),
         hidden,

@@ -8,10 +8,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use hm_sandbox::{ApplyOp, ApplyRequest, HostView, IdMap, Launcher, LauncherSettings, Network, Owner, SandboxError};
+use hm_sandbox::{ApplyOp, ApplyRequest, IdMap, Launcher, Network, Owner, SandboxError};
 use libtest_mimic::Trial;
 
-use crate::host::host_machine;
+use crate::host::{host_launcher, host_machine};
 use crate::support::{Bench, launcher, root_test, run, run_with, test};
 
 const NOBODY: u32 = 65534;
@@ -26,6 +26,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         user_test("user::only_user_zero_exists", identity),
         user_test("user::apply", apply),
         user_test("user::host_root", host),
+        user_test("user::host_root_hides_what_is_private", host_hides),
         root_test("rootless::subordinate_ids_pass", with_subordinate_ids),
         subordinate_test("subordinate::other_users_exist", other_users),
         subordinate_test("subordinate::files_of_others_are_within_reach", others_files),
@@ -246,21 +247,53 @@ async fn apply() {
 
 async fn host() {
     let bench = Bench::new();
-    let host_view = Some(HostView {
-        dir: bench.path("view"),
-        hidden: vec![],
-        expose: vec![],
-    });
-    let launcher = Launcher::start(LauncherSettings {
-        host_view,
-        classic_mount: false,
-    })
-    .await
-    .unwrap();
-    let error = run(&launcher, &host_machine(&bench), "true").await.result.unwrap_err();
-    assert!(matches!(error, SandboxError::HostRootUnavailable { .. }), "{error:?}");
-    assert_eq!(
-        run(&launcher, &bench.machine(), "echo others run").await.out(),
-        "others run\n"
+    let tools = bench.path("tools");
+    fs::create_dir(&tools).unwrap();
+    fs::write(tools.join("tool"), "exposed\n").unwrap();
+    let launcher = host_launcher(&bench, vec![], vec![tools.clone()]).await;
+    let first = host_machine(&bench);
+    let command = format!(
+        "test -s /etc/passwd && echo users; echo one > /etc/one; echo x > /usr/local/bin/x; echo x > /top; rm /etc/os-release; \
+         cat {}/tool; echo x 2>/dev/null >> /etc/passwd || echo others stay",
+        tools.display()
     );
+    assert_eq!(
+        run(&launcher, &first, &command).await.out(),
+        "users\nexposed\nothers stay\n"
+    );
+    for written in ["etc/one", "usr/local/bin/x", "top"] {
+        assert!(first.upper.join(written).exists(), "{written}");
+    }
+    let mut second = bench.machine_on(&[first.upper]);
+    second.lower.pop();
+    second.host_root = true;
+    let command = "cat /etc/one; ls /usr/local/bin/x /top; ls /etc/os-release 2>/dev/null; rm /etc/one; sh -c 'exit 0'";
+    assert_eq!(
+        run(&launcher, &second, command).await.out(),
+        "one\n/top\n/usr/local/bin/x\n"
+    );
+    // A second command of the same machine.
+    assert_eq!(run(&launcher, &second, "ls -d /etc/on*").await.stdout, "");
+}
+
+async fn host_hides() {
+    let bench = Bench::new();
+    let secret = bench.path("secret/inner");
+    fs::create_dir_all(&secret).unwrap();
+    let launcher = host_launcher(&bench, vec![secret, "/usr/share/doc".into()], vec![]).await;
+    let command = "ls -A /root /home /mnt /media /srv /tmp /var/tmp | grep -v :; ls -A /run; ls /etc/shadow /etc/gshadow 2>/dev/null; \
+         ls -d /usr/share/doc 2>/dev/null; stat -c '%a %n' /root /tmp /var/tmp /home /run /var /etc /";
+    let done = run(&launcher, &host_machine(&bench), command).await;
+    let lines: Vec<&str> = done.stdout.lines().filter(|line| !line.is_empty()).collect();
+    let modes = [
+        "700 /root",
+        "1777 /tmp",
+        "1777 /var/tmp",
+        "755 /home",
+        "755 /run",
+        "755 /var",
+        "755 /etc",
+        "755 /",
+    ];
+    assert_eq!(lines, [&["lock"], &modes[..]].concat(), "{}", done.stderr);
 }
