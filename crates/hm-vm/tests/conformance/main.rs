@@ -6,6 +6,7 @@
 mod bodies;
 mod engine;
 mod ground;
+mod ordinary_user;
 mod small_image;
 
 use std::process::ExitCode;
@@ -17,9 +18,10 @@ use crate::ground::{Ground, Kind};
 
 fn main() -> ExitCode {
     hm_sandbox::run_launcher_if_requested();
+    hm_sandbox::take_subordinate_ids();
     let arguments = Arguments::from_args();
     let kinds = Kind::all();
-    let trials = kinds.into_iter().flat_map(|kind| {
+    let bodies = kinds.into_iter().flat_map(|kind| {
         let own = match kind {
             Kind::Memory => &[],
             Kind::Sandbox => SANDBOX_BODIES,
@@ -41,5 +43,6 @@ fn main() -> ExitCode {
             .with_ignored_flag(matches!(kind, Kind::Docker) && engine::is_impossible())
         })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let trials = bodies.chain(ordinary_user::tests()).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -112,6 +112,7 @@ bodies! {
         name_service_files_are_never_in_a_snapshot
         no_network_means_loopback_only
         the_images_user_owns_the_workspace
+        files_of_other_users_are_kept_and_removed
         an_unknown_user_is_an_error
         deep_chains_are_flattened
         nothing_is_left_behind

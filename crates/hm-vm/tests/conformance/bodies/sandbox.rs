@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hm_plugin_protocol::RunId;
+use hm_sandbox::IdMap;
 use hm_store::{Store, StoreSettings, SystemClock};
 use hm_vm::{
     BootImage, HmVm, HmVmSettings, Lookup, MachineRequest, Network, ParentState, SandboxBackend, SandboxSettings,
-    StepBase, StepSpec, StepState, StopToken, Vm,
+    StepBase, StepSpec, StepState, StopToken, Vm, VmBackend,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -90,6 +91,15 @@ pub(super) async fn the_images_user_owns_the_workspace(ground: &Ground) {
         network: Network::Host,
         ..MachineRequest::default()
     };
+    if let IdMap::Single(_) = hm_sandbox::subordinate_ids() {
+        let error = ground.backend.create(&image, &request).await.unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(
+            cause.contains("user 1000") && cause.contains("subordinate ids"),
+            "{cause}"
+        );
+        return;
+    }
     let mut machine = ground.backend.create(&image, &request).await.unwrap();
     says(
         &mut *machine,
@@ -104,6 +114,53 @@ pub(super) async fn the_images_user_owns_the_workspace(ground: &Ground) {
     let cmd = "read line < d/f; echo \"$line\"; read line < top; echo $line; [ -O d/g ] && echo x >> d/g && echo mine";
     says(&mut *machine, cmd, "user 1step\ntop\nmine\n").await;
     machine.close().await.unwrap();
+}
+
+pub(super) async fn files_of_other_users_are_kept_and_removed(ground: &Ground) {
+    let closed = "mkdir -p d/e && echo secret > d/e/f && chown -R 1000:1001 d && chmod 700 d d/e && chmod 400 d/e/f";
+    let first = ground.left_by(closed).await;
+    let mut machine = ground.restore(&first).await;
+    let second = left(&mut *machine, "echo more > d/g; chown 7:8 d/g").await;
+    machine.close().await.unwrap();
+    assert_ne!(
+        ground.backend.content_hash(&first).await.unwrap(),
+        ground.backend.content_hash(&second).await.unwrap()
+    );
+    ground.store.snapshots().flatten(&second).unwrap();
+    ground.tree.write("new", "1");
+    let mut machine = ground.restore_with(&second, Some(ground.capture())).await;
+    let cmd = "stat -c %u:%g:%a d d/e/f d/g; cat d/e/f new; rm -r d/e";
+    says(&mut *machine, cmd, "1000:1001:700\n1000:1001:400\n7:8:644\nsecret\n1").await;
+    machine.close().await.unwrap();
+    for gone in [first, second] {
+        ground.backend.release(&gone).await.unwrap();
+    }
+    ground.store.settle().unwrap();
+
+    // A process that died leaves its machines to the next one.
+    let root = ground.folder.path().join("left-store");
+    let open = || {
+        let clock = Arc::new(SystemClock);
+        Store::open(StoreSettings {
+            root: root.clone(),
+            clock,
+        })
+        .unwrap()
+    };
+    let store = open();
+    let settings = SandboxSettings {
+        store: store.clone(),
+        expose: Vec::new(),
+    };
+    let backend = SandboxBackend::new(settings);
+    let image = backend.resolve_image("host").await.unwrap();
+    let mut machine = backend.create(&image, &MachineRequest::default()).await.unwrap();
+    says(&mut *machine, closed, "").await;
+    drop((machine, backend, store));
+    let store = open();
+    assert_eq!(store.swept().dead_leases.len(), 1);
+    assert!(store.swept().problems.is_empty(), "{:?}", store.swept().problems);
+    store.close().unwrap();
 }
 
 pub(super) async fn an_unknown_user_is_an_error(ground: &Ground) {
