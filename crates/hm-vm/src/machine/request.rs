@@ -137,6 +137,9 @@ pub struct MachineRequest {
     pub limits: Limits,
 }
 
+/// Where commands start: the workspace.
+pub(crate) const DEFAULT_WORKDIR: &str = "/workspace";
+
 /// One command to run in a machine as `sh -c CMD`.
 #[derive(Clone, Debug)]
 pub struct ExecRequest {
@@ -144,7 +147,8 @@ pub struct ExecRequest {
     pub cmd: String,
     /// Over the image's variables and the baseline (`HOME`, `PATH`).
     pub env: BTreeMap<String, String>,
-    /// Absolute path inside the machine; `/workspace` where absent.
+    /// Absolute path inside the machine. Where absent it is the image's if that lies in the workspace, or there is no
+    /// workspace; else `/workspace`.
     pub workdir: Option<String>,
     /// Tells the command to stop.
     pub stop: StopToken,

@@ -14,7 +14,7 @@ use super::machine::SandboxMachine;
 use super::shared::{Shared, blocking, snapshot_error};
 use super::workspace::Ground;
 use crate::in_use::Use;
-use crate::machine::{BootImage, MachineRequest, SharedError, Vm, VmBackend, VmError};
+use crate::machine::{BootImage, DEFAULT_WORKDIR, MachineRequest, SharedError, Vm, VmBackend, VmError};
 use crate::user::Identity;
 
 const NAME: &str = "sandbox";
@@ -65,6 +65,7 @@ impl SandboxBackend {
             layers,
             image_env,
             identity,
+            workdir,
             uses,
             notes,
         } = parts;
@@ -73,6 +74,7 @@ impl SandboxBackend {
             layers,
             image_env,
             identity,
+            workdir,
             network: request.network,
             uses,
             notes,
@@ -87,6 +89,7 @@ struct Parts {
     layers: Layers,
     image_env: Vec<(String, String)>,
     identity: Identity,
+    workdir: String,
     uses: Vec<Use>,
     notes: Vec<String>,
 }
@@ -137,6 +140,7 @@ impl VmBackend for SandboxBackend {
             layers: shared.image_layers(sandbox, as_captured, request.network)?,
             image_env,
             identity,
+            workdir: sandbox.workdir(workspace.is_some()),
             uses: Vec::new(),
             notes: Vec::new(),
         };
@@ -162,8 +166,12 @@ impl VmBackend for SandboxBackend {
         let identity = image
             .as_ref()
             .map_or_else(Identity::root, |image| image.identity.clone());
-        let image_env = image.map(|image| image.resolved.config.env.clone()).unwrap_or_default();
         let tree = stack.tree;
+        let has_workspace = tree.is_some() || request.workspace.is_some();
+        let workdir = image
+            .as_ref()
+            .map_or_else(|| DEFAULT_WORKDIR.to_owned(), |image| image.workdir(has_workspace));
+        let image_env = image.map(|image| image.resolved.config.env.clone()).unwrap_or_default();
         let mut layers = shared.snapshot_layers(snapshot, stack, request.network)?;
         let newer = request
             .workspace
@@ -184,6 +192,7 @@ impl VmBackend for SandboxBackend {
             layers,
             image_env,
             identity,
+            workdir,
             uses,
             notes,
         };

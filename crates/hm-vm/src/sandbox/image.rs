@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use hm_store::ResolvedImage;
 
-use crate::machine::{ImageConfig, VmError};
+use crate::machine::{DEFAULT_WORKDIR, ImageConfig, VmError};
 use crate::user::{Identity, identify};
 
 /// What machines of an image need.
@@ -26,6 +26,21 @@ impl SandboxImage {
             }
         };
         Ok(Self { resolved, identity })
+    }
+
+    /// The folder that commands start in where they name none: the image's where there is no workspace or the folder is
+    /// one of it, else the workspace. Images that set a folder of their own for what is installed in them, such as
+    /// golang's `/go`, are used for the workspace all the same.
+    pub(super) fn workdir(&self, has_workspace: bool) -> String {
+        let of_image = self.resolved.config.working_dir.as_deref().map(Path::new);
+        let used = of_image.filter(|folder| {
+            if has_workspace {
+                folder.starts_with(DEFAULT_WORKDIR)
+            } else {
+                folder.is_absolute()
+            }
+        });
+        used.unwrap_or(Path::new(DEFAULT_WORKDIR)).display().to_string()
     }
 
     pub(super) fn config(&self) -> ImageConfig {

@@ -18,8 +18,6 @@ use crate::in_use::Use;
 use crate::machine::{ExecOutcome, ExecRequest, Network, SharedError, Vm, VmError};
 use crate::user::Identity;
 
-/// Working folder where a command names none.
-const WORKDIR: &str = "/workspace";
 /// What the machine calls itself.
 const HOSTNAME: &str = "hm";
 /// 128 + SIGTERM.
@@ -31,6 +29,8 @@ pub(super) struct SandboxMachine {
     pub(super) layers: Layers,
     pub(super) image_env: Vec<(String, String)>,
     pub(super) identity: Identity,
+    /// Where commands start that name no folder.
+    pub(super) workdir: String,
     pub(super) network: Network,
     /// Snapshots that it stands on.
     pub(super) uses: Vec<Use>,
@@ -60,7 +60,7 @@ impl SandboxMachine {
             rootfs,
             argv: ["sh", "-c", &request.cmd].map(OsString::from).to_vec(),
             env: env.into_iter().map(pair).collect(),
-            cwd: PathBuf::from(request.workdir.as_deref().unwrap_or(WORKDIR)),
+            cwd: PathBuf::from(request.workdir.as_deref().unwrap_or(&self.workdir)),
             uid: self.identity.uid,
             gid: self.identity.gid,
             groups: vec![self.identity.gid],

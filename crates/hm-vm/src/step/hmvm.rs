@@ -15,7 +15,9 @@ use super::error::HmVmError;
 use super::material::{Gathering, Selections};
 use super::spec::{Lookup, LookupAnswer, PendingEntry, Reservation, StepBase, StepRun, StepSpec, StepState};
 use crate::cache_key::{BootsFrom, KeyInput};
-use crate::machine::{ExecOutcome, ExecRequest, Limits, MachineRequest, Network, OutputSink, StopToken, Vm, VmBackend};
+use crate::machine::{
+    DEFAULT_WORKDIR, ExecOutcome, ExecRequest, Limits, MachineRequest, Network, OutputSink, StopToken, Vm, VmBackend,
+};
 
 /// What [`HmVm`] works with.
 #[derive(Clone, Debug)]
@@ -259,7 +261,8 @@ impl HmVm {
         let ended = machine.exec(ExecRequest {
             cmd: spec.step.cmd.clone(),
             env: spec.env.clone(),
-            workdir: Some(spec.workdir.to_owned()),
+            // Nobody named another one: the image may.
+            workdir: (spec.workdir != DEFAULT_WORKDIR).then(|| spec.workdir.to_owned()),
             stop,
             grace: spec.grace,
             sink,

@@ -15,12 +15,17 @@ const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbuild:x:1000:1001::/home/bu
 
 /// Writes an archive as `docker save` does into the folder, with this user in its configuration; the image's reference.
 pub(crate) fn small_image(folder: &Path, name: &str, user: &str) -> String {
+    small_image_in(folder, name, user, "")
+}
+
+/// As [`small_image`], with a working folder in its configuration.
+pub(crate) fn small_image_in(folder: &Path, name: &str, user: &str, workdir: &str) -> String {
     let layer = layer();
     let hex = |bytes: &[u8]| ContentHash::new(Sha256::digest(bytes).into()).to_hex();
     let config = json!({
         "architecture": Platform::of_this_machine().architecture,
         "os": "linux",
-        "config": { "User": user, "Env": ["FROM_IMAGE=yes", "PATH=/bin"] },
+        "config": { "User": user, "WorkingDir": workdir, "Env": ["FROM_IMAGE=yes", "PATH=/bin"] },
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(&layer))] },
     });
     let config = config.to_string();

@@ -23,7 +23,7 @@ use crate::images;
 use crate::output;
 use crate::process::Process;
 use crate::pulls::PullProgress;
-use crate::settings::{Places, RunSettings};
+use crate::settings::{Backend, Places, RunSettings};
 use crate::users;
 
 /// Runs one build and ends as it ended.
@@ -61,7 +61,9 @@ pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Resu
         message: args.message.clone(),
         stop_starting: CancellationToken::new(),
     };
-    if let Some(note) = users::note(hm_sandbox::subordinate_ids(), process) {
+    if settings.backend == Backend::Sandbox
+        && let Some(note) = users::note(hm_sandbox::subordinate_ids(), process)
+    {
         output::note(&note);
     }
     let look = Look {

@@ -113,6 +113,7 @@ bodies! {
         no_network_means_loopback_only
         the_images_user_owns_the_workspace
         files_of_other_users_are_kept_and_removed
+        the_images_working_folder_is_used
         an_unknown_user_is_an_error
         deep_chains_are_flattened
         nothing_is_left_behind

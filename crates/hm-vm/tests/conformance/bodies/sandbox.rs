@@ -17,7 +17,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::ground::{Ground, Kept, left, request, run, run_request, says};
-use crate::small_image::small_image;
+use crate::small_image::{small_image, small_image_in};
 
 async fn resolve(ground: &Ground, reference: &str) -> BootImage {
     ground.backend.resolve_image(reference).await.unwrap()
@@ -114,6 +114,43 @@ pub(super) async fn the_images_user_owns_the_workspace(ground: &Ground) {
     let cmd = "read line < d/f; echo \"$line\"; read line < top; echo $line; [ -O d/g ] && echo x >> d/g && echo mine";
     says(&mut *machine, cmd, "user 1step\ntop\nmine\n").await;
     machine.close().await.unwrap();
+}
+
+/// Where it is one of the workspace, or there is none.
+pub(super) async fn the_images_working_folder_is_used(ground: &Ground) {
+    ground.tree.write("inner/f", "");
+    let workspace = Some(ground.capture());
+    let network = Network::Host;
+    for (workdir, with, without) in [
+        ("/workspace/inner", "/workspace/inner", None),
+        ("/bin", "/workspace", Some("/bin")),
+        ("bin", "/workspace", Some("/workspace")),
+    ] {
+        let image = small_image_in(ground.folder.path(), "image.tar", "", workdir);
+        let image = resolve(ground, &image).await;
+        for (workspace, expected) in [(workspace.clone(), Some(with)), (None, without)] {
+            let request = MachineRequest {
+                workspace,
+                network,
+                ..MachineRequest::default()
+            };
+            let mut machine = ground.backend.create(&image, &request).await.unwrap();
+            if let Some(expected) = expected {
+                says(&mut *machine, "pwd", &format!("{expected}\n")).await;
+            } else {
+                let error = run_request(&mut *machine, self::request("pwd")).await.unwrap_err();
+                assert_eq!(error.code(), "workdir");
+                assert!(error.to_string().contains(workdir), "{error}");
+            }
+            let kept = machine.snapshot().await.unwrap();
+            machine.close().await.unwrap();
+            let mut machine = ground.backend.restore(&kept, &MachineRequest::default()).await.unwrap();
+            if let Some(expected) = expected {
+                says(&mut *machine, "pwd", &format!("{expected}\n")).await;
+            }
+            machine.close().await.unwrap();
+        }
+    }
 }
 
 pub(super) async fn files_of_other_users_are_kept_and_removed(ground: &Ground) {
