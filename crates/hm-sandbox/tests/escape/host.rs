@@ -7,7 +7,7 @@ use std::path::Path;
 use hm_sandbox::ExitStatus;
 use libtest_mimic::Trial;
 
-use crate::attack::PLACE;
+use crate::attack::{PLACE, forget_memory, share_memory};
 use crate::support::{root_test, start_until_ready, test};
 use crate::world::World;
 
@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("host::no_descriptor_is_left_open", descriptors),
         test("host::links_and_dots_stay_inside", links),
         test("host::a_second_chroot_does_not_lead_out", chroot),
+        test("host::shared_memory_is_out_of_reach", shared_memory),
         root_test("host::set_user_id_files_give_nothing", set_user_id),
     ]
 }
@@ -36,8 +37,6 @@ async fn processes() {
 
 async fn first_process() {
     let world = World::new().await;
-    let attach = i64::from(libc::PTRACE_ATTACH);
-    assert_eq!(world.call(libc::SYS_ptrace, &[attach, 1]).await, "EPERM");
     for look in [
         "cat /proc/1/mem",
         "cat /proc/1/environ",
@@ -46,6 +45,9 @@ async fn first_process() {
     ] {
         assert_ne!(world.shell(&format!("{look} 2>/dev/null")).await.code(), 0, "{look}");
     }
+    // Last, because it would stop the machine.
+    let attach = i64::from(libc::PTRACE_ATTACH);
+    assert_eq!(world.call(libc::SYS_ptrace, &[attach, 1]).await, "EPERM");
 }
 
 async fn siblings() {
@@ -78,6 +80,10 @@ async fn devices() {
 }
 
 async fn descriptors() {
+    // One that its owner forgot to close on exec.
+    let null = fs::File::open("/dev/null").unwrap();
+    let inherited = rustix::io::fcntl_dupfd_cloexec(&null, 30).unwrap();
+    rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty()).unwrap();
     let world = World::new().await;
     // The fourth is the folder that is listed.
     assert_eq!(world.shell("ls /proc/self/fd").await.out(), "0\n1\n2\n3\n");
@@ -103,12 +109,18 @@ async fn chroot() {
     let world = World::new().await;
     let folder = world.bench.path("outside");
     fs::create_dir(&folder).unwrap();
-    let command = format!(
-        "mkdir -p /jail/bin; cp /bin/busybox /jail/bin/sh; cp /bin/busybox /jail/bin/ls; \
-         chroot /jail /bin/sh -c 'cd ../../../../../..; ls .{}' 2>/dev/null || echo inside",
-        folder.display()
-    );
-    assert_eq!(world.shell(&command).await.out(), "inside\n");
+    let found = world.attack(&["climb", folder.to_str().unwrap()]).await;
+    assert_eq!(found, "ENOENT");
+    assert_eq!(world.attack(&["climb", PLACE]).await, "ok");
+}
+
+async fn shared_memory() {
+    let key = i32::try_from(std::process::id()).unwrap();
+    let id = share_memory(key);
+    let world = World::new().await;
+    let found = world.call(libc::SYS_shmget, &[i64::from(key), 0, 0]).await;
+    forget_memory(id);
+    assert_eq!(found, "ENOENT");
 }
 
 async fn set_user_id() {

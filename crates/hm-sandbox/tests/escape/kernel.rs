@@ -1,11 +1,15 @@
 //! System calls.
 
+use std::ffi::CString;
+use std::fs;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
+use hm_sandbox::Bind;
 use libtest_mimic::Trial;
 
-use crate::support::test;
+use crate::attack::hold_key;
+use crate::support::{run_with, test};
 use crate::world::World;
 
 pub(crate) fn tests() -> Vec<Trial> {
@@ -19,6 +23,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         test("kernel::programs_of_32_bits_run", programs_of_32_bits),
         test("kernel::the_kernel_is_not_for_steps_to_change", changes),
         test("kernel::keyrings_are_closed", keyrings),
+        test("kernel::the_callers_keys_are_out_of_reach", session_keyring),
         test("kernel::files_by_handle_are_refused", handles),
         test("kernel::nobody_types_into_a_terminal", typing),
         test("kernel::rare_sockets_are_refused", sockets),
@@ -153,6 +158,26 @@ async fn keyrings() {
     .await;
     let world = World::new().await;
     assert_eq!(world.shell("cat /proc/keys /proc/key-users").await.out(), "");
+}
+
+/// The file shows the keys that its reader has, also from outside of the machine.
+async fn session_keyring() {
+    let name = format!("hm-escape-{}", std::process::id());
+    let c_name = CString::new(name.clone()).unwrap();
+    if hold_key(&c_name).is_none() {
+        return;
+    }
+    assert!(fs::read_to_string("/proc/keys").unwrap().contains(&name));
+    let world = World::new().await;
+    let done = run_with(&world.launcher, &world.machine, "cat /keys", |request| {
+        request.binds.push(Bind {
+            source: "/proc/keys".into(),
+            target: "/keys".into(),
+            read_only: true,
+        });
+    });
+    let seen = done.await.out();
+    assert!(!seen.contains(&name), "{seen}");
 }
 
 async fn handles() {
