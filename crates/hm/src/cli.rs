@@ -67,6 +67,7 @@ impl Command {
         match self {
             Self::Run(args) => args.format,
             Self::Check(args) => Some(args.format),
+            Self::Doctor(args) => Some(args.format),
             Self::Image(ImageCommand::Ls(args)) => Some(args.format),
             Self::Image(ImageCommand::Pull(_) | ImageCommand::Rm(_) | ImageCommand::Lock(_))
             | Self::Pipelines(_)
@@ -75,7 +76,6 @@ impl Command {
             | Self::Init(_)
             | Self::Import(_)
             | Self::Schema(_)
-            | Self::Doctor(_)
             | Self::Version => Some(Format::Human),
         }
     }
@@ -232,8 +232,11 @@ pub(crate) enum SchemaDocument {
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
     /// Look at how steps are confined
-    #[arg(long, required = true)]
+    #[arg(long)]
     pub(crate) sandbox: bool,
+    /// How the report is written
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(crate) format: Format,
 }
 
 #[derive(Args, Debug)]

@@ -64,7 +64,7 @@ fn dispatch(cli: &Cli, process: &Process) -> Result<Exit, CliError> {
         Command::Init(args) => commands::init(args, process),
         Command::Import(command) => commands::import(command, process),
         Command::Schema(args) => commands::schema(args),
-        Command::Doctor(_) => commands::doctor(process),
+        Command::Doctor(args) => commands::doctor(args, process),
         Command::Version => {
             output::result(concat!("hm ", env!("CARGO_PKG_VERSION"), "\n"))?;
             Ok(Exit::Success)

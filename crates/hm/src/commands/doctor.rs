@@ -1,10 +1,13 @@
-//! `hm doctor`: what holds on this host, and what to do about what does not.
+//! `hm doctor`: what this machine can do, what holds of the sandbox, and what to do about what does not.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use hm_sandbox::{Confinement, IdMap, Launcher, LauncherSettings, SandboxError};
+use serde_json::json;
 
+use super::doctor_machine;
+use crate::cli::{DoctorArgs, Format};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
@@ -12,28 +15,67 @@ use crate::process::Process;
 use crate::users;
 
 /// One line of the report.
-struct Finding {
-    what: &'static str,
+pub(super) struct Finding {
+    pub(super) what: &'static str,
+    pub(super) state: State,
     /// How it is.
-    is: String,
-    /// What would make it better; `None`: it is as it should be.
-    fix: Option<String>,
+    pub(super) is: String,
+    /// What would make it better.
+    pub(super) fix: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum State {
+    Ok,
+    /// Something is weaker, or does not work.
+    Lack,
+    /// Not there, and needed only by who asks for it.
+    Off,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Lack => "lack",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// Starts a launcher as a build would, and tells what it found. Lacks that only weaken something are no failure.
-pub(crate) fn doctor(process: &Process) -> Result<Exit, CliError> {
+pub(crate) fn doctor(args: &DoctorArgs, process: &Process) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| CliError::from_error("runtime_unavailable", Exit::Unavailable, &error))?;
-    let confinement = runtime.block_on(ask()).map_err(|error| {
-        CliError::from_error("sandbox_unavailable", Exit::Unavailable, &error)
-            .fix("sysctl user.max_user_namespaces=15000   # as root, if it is 0")
-            .fix("sysctl kernel.apparmor_restrict_unprivileged_userns=0   # as root, on Ubuntu 24.04 and later")
+    let asked = runtime.block_on(ask());
+    let (found, exit) = if args.sandbox {
+        let confinement = asked.map_err(|error| {
+            let told = CliError::from_error("sandbox_unavailable", Exit::Unavailable, &error);
+            NAMESPACE_FIXES.into_iter().fold(told, CliError::fix)
+        })?;
+        (findings(&confinement, process), Exit::Success)
+    } else {
+        let exit = if asked.is_ok() {
+            Exit::Success
+        } else {
+            Exit::Unavailable
+        };
+        (doctor_machine::findings(asked, process)?, exit)
+    };
+    output::result(&match args.format {
+        Format::Human => text(&found),
+        Format::Json => found.iter().map(as_json).collect(),
     })?;
-    output::result(&text(&findings(&confinement, process)))?;
-    Ok(Exit::Success)
+    Ok(exit)
 }
+
+/// What lets ordinary users have namespaces.
+pub(super) const NAMESPACE_FIXES: [&str; 2] = [
+    "sysctl user.max_user_namespaces=15000   # as root, if it is 0",
+    "sysctl kernel.apparmor_restrict_unprivileged_userns=0   # as root, on Ubuntu 24.04 and later",
+];
 
 async fn ask() -> Result<Confinement, SandboxError> {
     let launcher = Launcher::start(LauncherSettings::default()).await?;
@@ -70,7 +112,7 @@ fn findings(confinement: &Confinement, process: &Process) -> Vec<Finding> {
     ]
 }
 
-fn ids(ids: IdMap, process: &Process) -> Finding {
+pub(super) fn ids(ids: IdMap, process: &Process) -> Finding {
     let (is, fix) = match ids {
         IdMap::Host => (
             "those of the host; user 0 is root with few capabilities".to_owned(),
@@ -82,11 +124,16 @@ fn ids(ids: IdMap, process: &Process) -> Finding {
             Some(users::fix(reason, process)),
         ),
     };
-    Finding { what: "users", is, fix }
+    Finding {
+        what: "users",
+        state: if fix.is_some() { State::Lack } else { State::Ok },
+        is,
+        fix,
+    }
 }
 
 /// Which control groups the kernel offers (cgroups(7)).
-fn control_groups() -> Finding {
+pub(super) fn control_groups() -> Finding {
     let has = |path: &str| Path::new(path).exists();
     let is = if has("/sys/fs/cgroup/cgroup.controllers") {
         "version 2"
@@ -100,9 +147,10 @@ fn control_groups() -> Finding {
     holds("control groups", &format!("{is}; steps see none of them"))
 }
 
-fn holds(what: &'static str, is: &str) -> Finding {
+pub(super) fn holds(what: &'static str, is: &str) -> Finding {
     Finding {
         what,
+        state: State::Ok,
         is: is.to_owned(),
         fix: None,
     }
@@ -111,6 +159,7 @@ fn holds(what: &'static str, is: &str) -> Finding {
 fn choose(what: &'static str, good: bool, well: &str, badly: &str, fix: &'static str) -> Finding {
     Finding {
         what,
+        state: if good { State::Ok } else { State::Lack },
         is: if good { well } else { badly }.to_owned(),
         fix: (!good).then(|| fix.to_owned()),
     }
@@ -118,15 +167,22 @@ fn choose(what: &'static str, good: bool, well: &str, badly: &str, fix: &'static
 
 fn text(findings: &[Finding]) -> String {
     let mut text = String::new();
-    for Finding { what, is, fix } in findings {
-        let mark = if fix.is_none() { "ok  " } else { "lack" };
+    for Finding { what, state, is, fix } in findings {
         // Writing to a string can't fail.
-        let _done = writeln!(text, "{mark}  {what:<17} {is}");
+        let _done = writeln!(text, "{:<4}  {what:<17} {is}", state.word());
         if let Some(fix) = fix {
             let _done = writeln!(text, "      fix: {fix}");
         }
     }
     text
+}
+
+fn as_json(finding: &Finding) -> String {
+    let Finding { what, state, is, fix } = finding;
+    format!(
+        "{}\n",
+        json!({ "what": what, "state": state.word(), "is": is, "fix": fix })
+    )
 }
 
 #[cfg(test)]

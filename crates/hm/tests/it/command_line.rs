@@ -147,3 +147,30 @@ fn the_human_format_tells_what_happened() {
     assert!(text.contains("hello") && text.contains("say"), "{text}");
     assert!(!text.contains('\u{1b}'), "no colour into a pipe: {text:?}");
 }
+
+#[test]
+fn doctor_tells_what_this_machine_can_do() {
+    let lab = Lab::new();
+    let output = lab.hm().args(["doctor", "--format", "json"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let found: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let state = |what: &str| found.iter().find(|finding| finding["what"] == what).unwrap()["state"].clone();
+    for what in ["kernel", "overlayfs", "namespaces", "python"] {
+        assert_eq!(state(what), "ok", "{text}");
+    }
+    assert!(
+        found
+            .iter()
+            .all(|finding| finding["state"] == "ok" || !finding["fix"].is_null()),
+        "{text}"
+    );
+    let human = lab.hm().arg("doctor").output().unwrap();
+    assert!(
+        String::from_utf8(human.stdout)
+            .unwrap()
+            .starts_with("ok    kernel            ")
+    );
+    let confined = lab.hm().args(["doctor", "--sandbox"]).output().unwrap();
+    assert!(String::from_utf8(confined.stdout).unwrap().contains("seccomp mode 2"));
+}

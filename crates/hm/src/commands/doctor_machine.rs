@@ -1,0 +1,203 @@
+//! What this machine can do for builds.
+
+use std::fs::{self, File};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use hm_sandbox::{Confinement, SandboxError};
+
+use super::doctor::{Finding, NAMESPACE_FIXES, State, control_groups, holds, ids};
+use crate::engine;
+use crate::error::CliError;
+use crate::process::Process;
+use crate::settings::{ImageCommandSettings, Places};
+
+/// The oldest kernel that the sandbox works on.
+const OLDEST_KERNEL: (u32, u32) = (5, 12);
+/// Less free space than this is soon used up.
+const ENOUGH_SPACE: u64 = 5 << 30;
+const GIB: u64 = 1 << 30;
+
+/// All of it; `sandbox` is what came of starting one.
+pub(super) fn findings(
+    sandbox: Result<Confinement, SandboxError>,
+    process: &Process,
+) -> Result<Vec<Finding>, CliError> {
+    let store = ImageCommandSettings::resolve(&Places::find(None, process)?, process)?.store;
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let file_systems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let mut found = vec![kernel(&release), overlay(&file_systems)];
+    found.extend(namespaces(sandbox, process));
+    found.extend([control_groups(), network(process), docker(process), kvm(), disk(&store)]);
+    found.push(runtime(
+        "python",
+        "python3",
+        "pipelines in Python",
+        "sudo apt-get install python3",
+        process,
+    ));
+    found.push(runtime(
+        "node",
+        "node",
+        "pipelines in TypeScript that need npm packages",
+        "https://nodejs.org",
+        process,
+    ));
+    Ok(found)
+}
+
+fn kernel(release: &str) -> Finding {
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let (major, minor) = OLDEST_KERNEL;
+    let fix = (version < OLDEST_KERNEL).then(|| format!("use Linux {major}.{minor} or later"));
+    lack_where_fixed("kernel", release.to_owned(), fix)
+}
+
+/// A module that isn't loaded yet is loaded by the first mount.
+fn overlay(file_systems: &str) -> Finding {
+    let is_there = file_systems
+        .lines()
+        .any(|line| line.trim_start_matches("nodev").trim() == "overlay");
+    let module = Command::new("modinfo")
+        .arg("overlay")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let can_come = is_there || module.is_ok_and(|status| status.success());
+    let is = if can_come { "there" } else { "not in this kernel" };
+    let fix = (!can_come).then(|| "sudo modprobe overlay".to_owned());
+    lack_where_fixed("overlayfs", is.to_owned(), fix)
+}
+
+fn namespaces(sandbox: Result<Confinement, SandboxError>, process: &Process) -> Vec<Finding> {
+    match sandbox {
+        Ok(confinement) => vec![holds("namespaces", "there"), ids(confinement.ids, process)],
+        Err(error) => NAMESPACE_FIXES
+            .into_iter()
+            .map(|fix| lack_where_fixed("namespaces", format!("refused: {error}"), Some(fix.to_owned())))
+            .collect(),
+    }
+}
+
+fn network(process: &Process) -> Finding {
+    match program("pasta", process) {
+        Some(path) => holds("isolated network", &path.display().to_string()),
+        None => lack_where_fixed(
+            "isolated network",
+            "no helper: steps that ask for it can't have it".to_owned(),
+            Some("sudo apt-get install passt".to_owned()),
+        ),
+    }
+}
+
+fn docker(process: &Process) -> Finding {
+    let host = engine::host(process).unwrap_or_default();
+    let socket = host.strip_prefix("unix://").unwrap_or(&host);
+    match UnixStream::connect(socket) {
+        Ok(_answers) => holds("Docker engine", &host),
+        Err(_) if host.contains("://") && !host.starts_with("unix://") => {
+            holds("Docker engine", &format!("{host}, not asked"))
+        }
+        Err(error) => off(
+            "Docker engine",
+            format!("{host}: {error}; only --backend docker and docker-daemon: need one"),
+            "sudo systemctl start docker",
+        ),
+    }
+}
+
+fn kvm() -> Finding {
+    match File::options().read(true).write(true).open("/dev/kvm") {
+        Ok(_opens) => holds("KVM", "there"),
+        Err(error) => off(
+            "KVM",
+            format!("/dev/kvm: {error}; nothing needs it yet"),
+            "sudo usermod -aG kvm $USER",
+        ),
+    }
+}
+
+fn disk(store: &Path) -> Finding {
+    let existing = store
+        .ancestors()
+        .find(|folder| folder.is_dir())
+        .unwrap_or(Path::new("/"));
+    let Ok(stat) = rustix::fs::statvfs(existing) else {
+        return lack_where_fixed("disk", format!("{} can't be looked at", existing.display()), None);
+    };
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let is = format!("{} GiB free for {}", free / GIB, store.display());
+    let fix = (free < ENOUGH_SPACE).then(|| "HM_STORE__DIR=/a/larger/disk hm run".to_owned());
+    lack_where_fixed("disk", is, fix)
+}
+
+/// A program that some pipelines are evaluated with.
+fn runtime(what: &'static str, name: &str, needed_for: &str, fix: &str, process: &Process) -> Finding {
+    let version = program(name, process).and_then(|path| {
+        let said = Command::new(&path)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .output()
+            .ok()?;
+        let version = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+        said.status.success().then(|| format!("{version}, {}", path.display()))
+    });
+    match version {
+        Some(version) => holds(what, &version),
+        None => off(what, format!("no {name}; only {needed_for} need it"), fix),
+    }
+}
+
+fn program(name: &str, process: &Process) -> Option<PathBuf> {
+    let folders = std::env::split_paths(process.variable("PATH")?);
+    folders.map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+fn lack_where_fixed(what: &'static str, is: String, fix: Option<String>) -> Finding {
+    let state = if fix.is_some() { State::Lack } else { State::Ok };
+    Finding { what, state, is, fix }
+}
+
+fn off(what: &'static str, is: String, fix: &str) -> Finding {
+    let (state, fix) = (State::Off, Some(fix.to_owned()));
+    Finding { what, state, is, fix }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_kernels_are_a_lack() {
+        for (release, state) in [
+            ("6.1.0-30-amd64", State::Ok),
+            ("5.12", State::Ok),
+            ("5.4.0-1", State::Lack),
+            ("odd", State::Lack),
+        ] {
+            assert_eq!(kernel(release).state, state, "{release}");
+        }
+    }
+
+    #[test]
+    fn a_disk_that_is_nearly_full_is_a_lack() {
+        // It has no space at all.
+        assert_eq!(disk(Path::new("/proc/none")).state, State::Lack);
+    }
+
+    #[test]
+    fn what_is_not_in_the_path_is_off_and_says_who_needs_it() {
+        let process = Process {
+            env: std::collections::BTreeMap::new(),
+            cwd: "/".into(),
+        };
+        let found = runtime("python", "python3", "pipelines in Python", "install it", &process);
+        assert_eq!(
+            (found.state, found.is.as_str()),
+            (State::Off, "no python3; only pipelines in Python need it")
+        );
+    }
+}
