@@ -7,6 +7,7 @@
 )]
 
 mod apply;
+mod docker_default;
 mod host;
 mod life;
 mod rootless;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         signals::tests(),
         life::tests(),
         apply::tests(),
+        docker_default::tests(),
         host::tests(),
         rootless::tests(),
     ]
