@@ -128,7 +128,7 @@ pub(super) fn job(
     let parameter = if combinations.is_some() { "m" } else { "" };
     append_line(&mut source, format_args!("def {function}({parameter}):"));
     if combinations.is_some() {
-        append_line(&mut source, format_args!("    name = {}", python::text(&title)));
+        append_line(&mut source, format_args!("    name = {}", name_of(&title, id)));
     }
     let body = Body {
         common: &common,
@@ -306,6 +306,14 @@ fn title(id: &str, name: Option<&Node>, scope: &Scope, combinations: Option<&Mat
         pieces.push(Piece::Text(")".to_owned()));
     }
     python::joined(pieces)
+}
+
+/// The title as Python source; where it is one value, a combination may lack it.
+fn name_of(title: &[Piece], id: &str) -> String {
+    match title {
+        [Piece::Python(value)] => format!("{value} or {}", python::quoted(id, '"')),
+        _ => python::text(title),
+    }
 }
 
 fn leaf(function: &str, combinations: Option<&Matrix>) -> String {

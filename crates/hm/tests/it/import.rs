@@ -95,6 +95,15 @@ fn a_simple_workflow_runs() {
 }
 
 #[test]
+fn a_combination_without_a_name_has_that_of_the_job() {
+    let (lab, _, _) = imported(include_str!("workflows/named.yml"));
+    let document = render(&lab);
+    let nodes = document["graph"]["nodes"].as_array().unwrap();
+    let labels: Vec<&Value> = nodes.iter().skip(1).map(|node| &node["step"]["label"]).collect();
+    assert_eq!(labels, ["The first: echo gcc", "build: echo clang"]);
+}
+
+#[test]
 fn strings_survive_the_way_through_python() {
     let command = r#"printf '%s\n' "a\tb" '{x}' "\"q\"" """ \\ é"#;
     let (lab, _, _) = imported(&job(&format!("      - run: |\n          {command}\n          true\n")));
