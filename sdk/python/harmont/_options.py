@@ -74,7 +74,7 @@ def environment(env: Mapping[str, str]) -> dict[str, str]:
 
 def retry_policy(retry: int | Mapping[str, Any]) -> dict[str, Any]:
     """`2` or `{"max": 2, "on": ["exit"]}` as the IR writes it."""
-    policy: dict[str, Any] = {"max": retry} if isinstance(retry, int) else dict(retry)
+    policy: dict[str, Any] = {"max": retry} if isinstance(retry, int) else dict(retry) if hasattr(retry, "keys") else {}
     unknown = sorted(set(policy) - {"max", "on"})
     count = policy.get("max")
     if unknown or isinstance(count, bool) or not isinstance(count, int) or count < 0:

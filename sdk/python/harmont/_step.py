@@ -76,6 +76,9 @@ class Step:
         """
         if not isinstance(cmd, str):
             raise TypeError(f"hm: a command must be a str, not {type(cmd).__name__}")
+        for name, value in (("cwd", cwd), ("label", label), ("key", key), ("image", image), ("runner", runner)):
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"hm: {name} must be a str, not {type(value).__name__}")
         if cwd is not None:
             if not cwd:
                 raise ValueError(

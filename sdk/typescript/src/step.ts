@@ -103,6 +103,11 @@ export class Step {
     if (typeof cmd !== "string") throw wrong(`hm: a command must be a string, not ${show(cmd)}`);
     refuseUnknown(options, OPTION_NAMES, "hm: sh");
     const given = withoutNulls(options);
+    for (const name of ["label", "key", "image", "runner"] as const) {
+      if (given[name] !== undefined && typeof given[name] !== "string") {
+        throw wrong(`hm: ${name} must be a string, not ${show(given[name])}`);
+      }
+    }
     if (given.cache !== undefined) requirePolicy(given.cache);
     if (given.key === "") throw wrong("hm: key must not be empty", "leave key out, or give the step a name");
     return new Step({

@@ -26,6 +26,9 @@ class Budget:
         self._seconds = seconds
         self._report_to = report_to
         self._is_running = False
+        self.is_interrupted = False
+        """Somebody pressed Ctrl-C; a `KeyboardInterrupt` without that is an error of user code."""
+        _signal.signal(_signal.SIGINT, self._interrupt)
 
     def begin(self, file: str) -> None:
         """Starts the time of `file`."""
@@ -46,3 +49,7 @@ class Budget:
             raise TooLong(
                 f"hm: the file runs longer than {self._seconds:g} s\n  fix: look for a loop that doesn't end"
             )
+
+    def _interrupt(self, _signal_number: int, _frame: Any) -> None:
+        self.is_interrupted = True
+        raise KeyboardInterrupt

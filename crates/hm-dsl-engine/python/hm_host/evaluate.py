@@ -21,7 +21,8 @@ def run(folder: str, files: list[str], budget: Budget, *, installed: bool) -> st
     """Evaluates `files`, names of files in `folder`, and gives the report as JSON."""
     problems: list[dict[str, Any]] = []
     root = folder.rpartition("/")[0]
-    sys.path.insert(0, folder)
+    # Behind Python's own modules, which a file of the same name must not hide from the others.
+    sys.path.append(folder)
     for name in files:
         _evaluate_file(folder, name, root, problems, budget, installed)
     origins: list[str] = []
@@ -44,9 +45,9 @@ def _evaluate_file(
     path = f"{folder}/{name}"
     module_name = name.removesuffix(".py")
     known = sys.modules.get(module_name)
-    if known is not None:
-        if getattr(known, "__file__", None) == path:
-            return  # another file has imported it
+    if getattr(known, "__file__", None) == path:
+        return  # another file has imported it
+    if known is not None or module_name in sys.stdlib_module_names:
         module_name = f"harmont_file_{module_name}"
     module: Any = type(sys)(module_name)
     module.__file__ = path
@@ -57,10 +58,10 @@ def _evaluate_file(
             code = compile(source.read(), path, "exec", dont_inherit=True)
         exec(code, module.__dict__)
         budget.end()
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
         budget.end()
+        if budget.is_interrupted:
+            raise
         sys.modules.pop(module_name, None)
         if not installed:
             from harmont._registry import forget_file
@@ -85,10 +86,10 @@ def _definitions(root: str, problems: list[dict[str, Any]], origins: list[str], 
             head = dumps(_envelope.head(entry))
             definition = dumps(_envelope.definition(entry))
             budget.end()
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
             budget.end()
+            if budget.is_interrupted:
+                raise
             _add(problems, _problem(error, root, code.co_filename, code.co_firstlineno, entry.slug))
         else:
             written.append(f'{head[:-1]},"definition":{definition}}}')
@@ -106,10 +107,10 @@ def _installed_definitions(root: str, problems: list[dict[str, Any]], budget: Bu
         budget.begin(root + "/.hm")
         envelope = json.loads(harmont.dump_registry_json())
         budget.end()
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
         budget.end()
+        if budget.is_interrupted:
+            raise
         _add(problems, _problem(error, root, root + "/.hm", 1, None))
         return []
     return [json.dumps(entry) for entry in envelope["pipelines"]]

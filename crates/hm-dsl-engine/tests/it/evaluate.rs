@@ -54,6 +54,8 @@ fn a_broken_file_names_its_line_and_hides_no_other() {
         ("d_sdk.py", "import harmont as hm\n\nhm.sh('x', cwd='')\n"),
         ("e_good.py", CI),
         ("f_duplicate.py", CI),
+        ("g_interrupts.py", "\nraise KeyboardInterrupt\n"),
+        ("h_label.py", "import harmont as hm\nhm.sh('x', label=5)\n"),
     ]);
     let envelope = project.evaluate();
     assert_eq!(slugs(&envelope), ["ci"]);
@@ -71,6 +73,8 @@ fn a_broken_file_names_its_line_and_hides_no_other() {
             )
             .replace(&format!("{}/", folder.display()), "")
             .replace("\"ci\"", "'ci'"),
+            "g_interrupts.py:2: KeyboardInterrupt".to_owned(),
+            "h_label.py:2: hm: label must be a str, not int".to_owned(),
         ]
     );
     let traceback = envelope.problems[1].traceback.as_ref().unwrap();
@@ -135,6 +139,19 @@ fn files_are_modules_that_can_import_each_other() {
     assert_eq!(project.shown(&envelope.problems), [] as [&str; 0]);
     assert_eq!(slugs(&envelope), ["ci", "named-like-a-library"]);
     assert!(!project.root().join(".hm/__pycache__").exists());
+}
+
+#[test]
+fn a_file_hides_no_library_of_its_name() {
+    let mut project = Project::new(&[
+        ("functools.py", "raise ValueError('first')\n"),
+        ("traceback.py", "import harmont as hm\nfrom shared import VALUE\n"),
+        ("shared.py", "VALUE = 1\n"),
+        ("z.py", &format!("{CI}\nimport functools\nassert functools.cache\n")),
+    ]);
+    let envelope = project.evaluate();
+    assert_eq!(project.shown(&envelope.problems), ["functools.py:1: ValueError: first"]);
+    assert_eq!(slugs(&envelope), ["ci"]);
 }
 
 #[test]

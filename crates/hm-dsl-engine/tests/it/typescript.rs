@@ -202,6 +202,10 @@ fn a_broken_file_names_its_line_and_hides_no_other() {
             "i_option.ts",
             "import { sh } from '@harmont/hm';\nexport const a = sh('x', { lable: 'a' } as object);\n",
         ),
+        (
+            "i_text.ts",
+            "import { sh } from '@harmont/hm';\nexport const a = sh('x', { label: 5 as unknown as string });\n",
+        ),
         ("j_string.ts", "throw 'no error';\n"),
         ("k_exit.ts", "process.exit(3);\n"),
         ("l_waits.ts", "await new Promise(() => {});\n"),
@@ -235,6 +239,7 @@ fn a_broken_file_names_its_line_and_hides_no_other() {
             "hm: cannot import \"./missing.ts\": there is no such file",
         ),
         ("i_option.ts:2", "hm: sh has no option \"lable\""),
+        ("i_text.ts:2", "hm: label must be a string, not 5"),
         ("j_string.ts", "hm: the file throws no error"),
         ("k_exit.ts:1", "hm: the file ends the evaluation: process.exit(3)"),
         ("l_waits.ts", "hm: the file waits for a promise"),
