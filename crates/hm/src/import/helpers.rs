@@ -9,6 +9,7 @@ pub(super) enum Helper {
     Images,
     Runner,
     Script,
+    Filled,
     Path,
     SetupNode,
     SetupPython,
@@ -17,8 +18,9 @@ pub(super) enum Helper {
 }
 
 /// Names that the generated file has already: no job is called so.
-pub(super) const NAMES: [&str; 20] = [
+pub(super) const NAMES: [&str; 22] = [
     "env",
+    "filled",
     "functools",
     "hm",
     "images",
@@ -28,6 +30,7 @@ pub(super) const NAMES: [&str; 20] = [
     "os",
     "path",
     "pipeline",
+    "re",
     "runner",
     "script",
     "services",
@@ -46,6 +49,7 @@ impl Helper {
             Self::Images => IMAGES,
             Self::Runner => RUNNER,
             Self::Script => SCRIPT,
+            Self::Filled => FILLED,
             Self::Path => PATH,
             Self::SetupNode => SETUP_NODE,
             Self::SetupPython => SETUP_PYTHON,
@@ -58,6 +62,7 @@ impl Helper {
         match self {
             Self::Runner => &["functools"],
             Self::Script => &["shlex", "textwrap"],
+            Self::Filled => &["re"],
             Self::SetupPython => &["shlex"],
             Self::Images | Self::Path | Self::SetupNode | Self::SetupGo | Self::SetupRust => &[],
         }
@@ -76,6 +81,9 @@ impl Helpers {
         let mut used = self.used.borrow_mut();
         if matches!(helper, Helper::SetupPython | Helper::SetupGo | Helper::SetupRust) {
             used.insert(Helper::Path);
+        }
+        if helper == Helper::Filled {
+            used.insert(Helper::Script);
         }
         used.insert(helper);
     }
@@ -125,6 +133,11 @@ def runner(image):
 const SCRIPT: &str = r#"def script(text, shell="bash -e"):
     """The lines as a workflow runs them: the first that fails is the last."""
     return f"{shell} -c {shlex.quote(textwrap.dedent(text).strip())}"
+"#;
+
+const FILLED: &str = r#"def filled(text, shell="bash -e"):
+    """As `script`; `${{ NAME }}` is the value of that variable as text, whatever quotes stand around it."""
+    return re.sub(r"\$\{\{ (\w+) \}\}", r"""'"${\1}"'""", script(text, shell))
 "#;
 
 const PATH: &str = r#"path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

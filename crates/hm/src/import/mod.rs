@@ -9,6 +9,7 @@ mod helpers;
 mod job;
 mod matrix;
 mod notes;
+mod plain;
 mod python;
 mod runner;
 mod setup;

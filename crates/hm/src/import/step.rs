@@ -7,6 +7,7 @@ use super::expression::{Place, Scope, Secrets, Status, Text, Truth, condition, t
 use super::fields::Fields;
 use super::helpers::{Helper, Helpers};
 use super::notes::{Note, Notes};
+use super::plain;
 use super::python::{self, Piece};
 use super::setup::Setup;
 use super::yaml::Node;
@@ -204,10 +205,12 @@ fn script(
         .take("env")
         .map_or_else(Variables::default, |env| variables(env, &common.scope, notes));
     let scope = common.scope.with_variables(&own.plain);
-    let made = text(source, node.line, &scope, Place::Script, notes);
     note_files(source, node.line, notes);
     let shell = fields.take("shell").and_then(Node::text).or(common.shell.as_deref());
-    let command = command(&made, shell, node.line, common)?;
+    let shell = Shell::of(shell.unwrap_or_default(), node.line, common)?;
+    let place = if shell.is_posix { Place::Script } else { Place::Code };
+    let made = text(source, node.line, &scope, place, notes);
+    let command = command(&made, &shell, common);
     let folder = fields.take("working-directory").map(|folder| {
         let path = folder.text().unwrap_or_default();
         text(path, folder.line, &scope, Place::Value, notes).python()
@@ -269,55 +272,68 @@ fn first_line(script: &[Piece]) -> Vec<Piece> {
     python::trimmed(&line)
 }
 
-/// The command as Python source.
-fn command(made: &Text, shell: Option<&str>, line: usize, common: &Common<'_>) -> Option<String> {
-    let shell = match shell {
-        None => common.plain_shell.to_owned(),
-        Some("bash") => "bash -eo pipefail".to_owned(),
-        Some("sh") => "sh -e".to_owned(),
-        Some("python") => "python3".to_owned(),
-        Some(other) => {
-            let own = other.strip_suffix("{0}").map(str::trim_end);
-            let known = own.filter(|own| matches!(own.split_whitespace().next(), Some("bash" | "sh")));
-            let Some(own) = known else {
-                common
-                    .notes
-                    .add(line, format!("not mapped: the shell `{other}`; the step is left out"));
-                return None;
-            };
-            own.to_owned()
-        }
-    };
-    let pieces = python::trimmed(&made.pieces);
-    if shell != "python3" && is_plain(&pieces) {
-        return Some(python::text(&pieces));
+/// What runs a script.
+struct Shell {
+    /// The command before `-c`.
+    command: String,
+    is_posix: bool,
+    /// Whether its options could make a difference to any command at all.
+    is_special: bool,
+}
+
+impl Shell {
+    /// The shell that a step asks for; the job's where it asks for none.
+    fn of(asked: &str, line: usize, common: &Common<'_>) -> Option<Self> {
+        let (command, is_posix, is_special) = match asked {
+            "" => (common.plain_shell, true, false),
+            "bash" => ("bash -eo pipefail", true, false),
+            "sh" => ("sh -e", true, false),
+            "python" => ("python3", false, true),
+            other => {
+                let own = other.strip_suffix("{0}").map(str::trim_end);
+                let known = own.filter(|own| matches!(own.split_whitespace().next(), Some("bash" | "sh")));
+                let Some(own) = known else {
+                    common
+                        .notes
+                        .add(line, format!("not mapped: the shell `{other}`; the step is left out"));
+                    return None;
+                };
+                (own, true, true)
+            }
+        };
+        Some(Self {
+            command: command.to_owned(),
+            is_posix,
+            is_special,
+        })
     }
-    common.helpers.using(Helper::Script);
-    let lines = python::script(&pieces, SCRIPT_INDENT);
-    Some(if shell == "bash -e" {
-        format!("script({lines})")
+}
+
+/// The command as Python source.
+fn command(made: &Text, shell: &Shell, common: &Common<'_>) -> String {
+    let pieces = python::trimmed(&made.pieces);
+    if !shell.is_special && plain::is_plain(&pieces, shell.command == "sh -e") {
+        return python::text(&pieces);
+    }
+    let has_values = pieces
+        .iter()
+        .any(|piece| matches!(piece, Piece::Text(text) if text.contains("${{ ")));
+    let (helper, function) = if has_values {
+        (Helper::Filled, "filled")
     } else {
-        format!("script({lines}, {})", python::quoted(&shell, '"'))
-    })
+        (Helper::Script, "script")
+    };
+    common.helpers.using(helper);
+    let lines = python::script(&pieces, SCRIPT_INDENT);
+    if shell.command == "bash -e" {
+        format!("{function}({lines})")
+    } else {
+        format!("{function}({lines}, {})", python::quoted(&shell.command, '"'))
+    }
 }
 
 /// Where the lines of a script begin: inside of a call that is inside of `step.sh(`.
 const SCRIPT_INDENT: usize = 12;
-
-/// What any shell reads alike, and what has one command whose failure could be the end.
-fn is_plain(pieces: &[Piece]) -> bool {
-    const OTHER: [&str; 16] = [
-        "\n", ";", "|", "[[", "((", "<(", ">(", "<<<", "&>", "$'", "{", "source ", "==", "~", "shopt", "set ",
-    ];
-    let plain = |text: &str| {
-        let rest = text.replace("${", "");
-        !OTHER.iter().any(|other| rest.contains(other))
-    };
-    pieces.iter().all(|piece| match piece {
-        Piece::Text(text) => plain(text),
-        Piece::Python(_) => true,
-    })
-}
 
 const FILES: [&str; 4] = ["GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_STEP_SUMMARY"];
 

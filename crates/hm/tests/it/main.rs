@@ -16,6 +16,7 @@ mod examples;
 mod graph;
 mod images;
 mod import;
+mod import_scripts;
 mod init;
 mod logs;
 #[expect(dead_code, reason = "the tests of the store use more of it")]

@@ -2,6 +2,7 @@
 
 mod condition;
 mod parse;
+mod quoting;
 mod scope;
 mod text;
 

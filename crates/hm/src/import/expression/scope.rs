@@ -46,6 +46,12 @@ const VARIABLES: [&str; 13] = [
     "base_ref",
 ];
 
+/// Whether a shell can have a variable of that name.
+pub(in crate::import) fn is_variable(name: &str) -> bool {
+    let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    !name.is_empty() && name.chars().all(of_name) && !name.starts_with(|first: char| first.is_ascii_digit())
+}
+
 impl Scope {
     /// The same with these variables, whose values are Python source; those of literals are known.
     pub(in crate::import) fn with_variables(&self, variables: &[(String, String)]) -> Self {
@@ -89,13 +95,14 @@ impl Scope {
             }
             ["env", name] => match self.env.get(*name) {
                 Some(value) => Meaning::Known(value.clone()),
-                None => Meaning::Variable((*name).to_owned()),
+                None if is_variable(name) => Meaning::Variable((*name).to_owned()),
+                None => Meaning::Unknown,
             },
             ["inputs", name] | ["github", "event", "inputs", name] => {
                 self.inputs.get(*name).cloned().map_or(Meaning::Unknown, Meaning::Known)
             }
             ["secrets", "GITHUB_TOKEN"] | ["github", "token"] => Meaning::Secret("GITHUB_TOKEN".to_owned()),
-            ["secrets", name] => Meaning::Secret((*name).to_owned()),
+            ["secrets", name] if is_variable(name) => Meaning::Secret((*name).to_owned()),
             ["github", "workspace"] => Meaning::Known("/workspace".to_owned()),
             ["github", name] if VARIABLES.contains(name) => {
                 Meaning::Variable(format!("GITHUB_{}", name.to_ascii_uppercase()))

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::parse::parse;
+use super::quoting::{expands, filled};
 use super::scope::{Meaning, Scope};
 use crate::import::notes::Notes;
 use crate::import::python::{self, Piece};
@@ -10,8 +11,10 @@ use crate::import::python::{self, Piece};
 /// Where a text ends up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::import) enum Place {
-    /// In a script, where variables can be written as the shell has them.
+    /// In a script of a shell, where variables can be written as the shell has them.
     Script,
+    /// In a script of another language.
+    Code,
     /// In a value, where they can't.
     Value,
 }
@@ -60,17 +63,17 @@ pub(in crate::import) fn text(source: &str, line: usize, scope: &Scope, place: P
         match (meaning, place) {
             (Meaning::Known(text), _) => push_text(&mut made.pieces, &text),
             (Meaning::Python(source), _) => made.pieces.push(Piece::Python(source)),
-            (Meaning::Variable(name), Place::Script) => {
+            (Meaning::Variable(name), Place::Script | Place::Code) => {
                 note_variable(&name, at, notes);
-                push_text(&mut made.pieces, &format!("${{{name}}}"));
+                push_variable(&mut made.pieces, &name, place);
             }
             (Meaning::Variable(name), Place::Value) => {
                 notes.add(at, format!("`{name}` is that of the environment in which `hm` runs"));
                 let name = python::quoted(&name, '\'');
                 made.pieces.push(Piece::Python(format!("os.environ.get({name}, '')")));
             }
-            (Meaning::Secret(name), Place::Script) => {
-                push_text(&mut made.pieces, &format!("${{{name}}}"));
+            (Meaning::Secret(name), Place::Script | Place::Code) => {
+                push_variable(&mut made.pieces, &name, place);
                 made.secrets.insert(name);
             }
             (Meaning::Secret(_), Place::Value) | (Meaning::Unknown, _) => {
@@ -82,6 +85,16 @@ pub(in crate::import) fn text(source: &str, line: usize, scope: &Scope, place: P
     }
     push_text(&mut made.pieces, rest);
     made
+}
+
+/// The value of a variable: for the shell to expand, or where it doesn't, for `filled` to put there.
+fn push_variable(pieces: &mut Vec<Piece>, name: &str, place: Place) {
+    let written = if place == Place::Script && expands(pieces) {
+        format!("${{{name}}}")
+    } else {
+        filled(name)
+    };
+    push_text(pieces, &written);
 }
 
 /// What a hosted runner sets has to be given.
