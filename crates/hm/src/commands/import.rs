@@ -27,6 +27,7 @@ const WORKFLOWS: &str = ".github/workflows";
 struct Workflow {
     /// As it is told.
     shown: String,
+    slug: String,
     target: PathBuf,
     imported: Imported,
 }
@@ -52,6 +53,13 @@ fn github(args: &ImportGithubArgs, process: &Process) -> Result<Exit, CliError> 
         init::write_file(&workflow.target, source, args.force)?;
         output::result(&format!("{}\n", workflow.target.display()))?;
         output::note(&summary(workflow));
+        for other in declared_too(workflow, &workflows) {
+            output::note(&format!(
+                "{} declares a pipeline `{}` too: rename one of them, or delete the file that you don't need",
+                other.display(),
+                workflow.slug
+            ));
+        }
     }
     if workflows.iter().all(|workflow| workflow.imported.source.is_none()) {
         return Err(CliError::new(
@@ -63,6 +71,28 @@ fn github(args: &ImportGithubArgs, process: &Process) -> Result<Exit, CliError> 
     }
     output::note("next: `hm check` looks them over, `hm graph` draws them, `hm run` runs them");
     Ok(Exit::Success)
+}
+
+/// Other files beside the result that, by their text, declare a pipeline of the same slug.
+fn declared_too(workflow: &Workflow, all: &[Workflow]) -> Vec<PathBuf> {
+    let entries = workflow.target.parent().and_then(|folder| fs::read_dir(folder).ok());
+    let mut files: Vec<PathBuf> = entries
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| all.iter().all(|other| other.target != *path))
+        .filter(|path| fs::read_to_string(path).is_ok_and(|source| declares(&source, &workflow.slug)))
+        .collect();
+    files.sort();
+    files
+}
+
+fn declares(source: &str, slug: &str) -> bool {
+    source.split("pipeline(").skip(1).any(|arguments| {
+        let name = arguments.trim_start().strip_prefix(['"', '\'']);
+        let rest = name.and_then(|name| name.strip_prefix(slug));
+        rest.is_some_and(|rest| rest.starts_with(['"', '\'']))
+    })
 }
 
 fn summary(workflow: &Workflow) -> String {
@@ -137,6 +167,7 @@ fn read_all(files: &[PathBuf], folder: &Path) -> Result<Vec<Workflow>, CliError>
             Ok(imported) => workflows.push(Workflow {
                 shown,
                 target: folder.join(".hm").join(format!("{}.py", slug.replace('-', "_"))),
+                slug,
                 imported,
             }),
             Err(error) => broken.push((shown, error)),
@@ -148,7 +179,7 @@ fn read_all(files: &[PathBuf], folder: &Path) -> Result<Vec<Workflow>, CliError>
     let error = CliError::new(
         "workflow_invalid",
         Exit::Usage,
-        "a workflow is not YAML, so nothing was written",
+        "a workflow is broken, so nothing was written",
     );
     let error = broken.iter().fold(error, |error, (file, problem)| {
         error.cause(format!("{file}:{}: {problem}", problem.line()))

@@ -62,8 +62,11 @@ pub(super) fn action(used: &Used<'_>) -> Action {
         "dtolnay/rust-toolchain" => Action::Setup(setup::rust(&asked)),
         "actions/cache" | "actions/cache/restore" | "actions/cache/save" => {
             // A mount is shared by all builds, so no key tells one content from another.
+            if let Some((line, _)) = inputs.take_with_line("key") {
+                used.notes
+                    .add(line, "not mapped: `key`; all builds share what is cached");
+            }
             inputs.drop_silently(&[
-                "key",
                 "restore-keys",
                 "enableCrossOsArchive",
                 "fail-on-cache-miss",

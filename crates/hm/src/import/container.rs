@@ -1,6 +1,6 @@
 //! Containers of jobs, and services beside them.
 
-use super::expression::{Place, Scope, Text, only_secret, text};
+use super::expression::{Place, Scope, is_variable, only_secret, text};
 use super::fields::Fields;
 use super::notes::Notes;
 use super::python;
@@ -36,12 +36,13 @@ pub(super) fn container(node: &Node, scope: &Scope, notes: &Notes) -> Option<Con
         .take("env")
         .map_or_else(Variables::default, |node| variables(node, scope, notes));
     fields.note_rest("`container`", notes);
-    let Some(image) = image else {
+    let image = image.map(|node| text(node.text().unwrap_or_default(), node.line, scope, Place::Value, notes));
+    let Some(image) = image.filter(|image| image.known().is_none_or(|known| !known.trim().is_empty())) else {
         notes.add(node.line, "not mapped: `container` without an image");
         return None;
     };
     Some(Container {
-        image: text(image.text().unwrap_or_default(), image.line, scope, Place::Value, notes).python(),
+        image: image.python(),
         env,
     })
 }
@@ -54,6 +55,13 @@ pub(super) fn variables(node: &Node, scope: &Scope, notes: &Notes) -> Variables 
         return made;
     };
     for (name, value) in pairs {
+        if !is_variable(name) {
+            notes.add(
+                value.line,
+                format!("not mapped: the variable `{name}`, which no shell can have"),
+            );
+            continue;
+        }
         let Some(source) = value.text() else {
             notes.add(value.line, format!("not mapped: the variable `{name}` is no text"));
             continue;
@@ -82,12 +90,14 @@ pub(super) fn services(node: &Node, scope: &Scope, notes: &Notes) -> Vec<String>
 
 fn one_service(name: &str, node: &Node, scope: &Scope, notes: &Notes) -> Option<String> {
     let fields = Fields::of(node, "a service", notes);
-    let Some(image) = fields.take("image").filter(|image| !image.is_empty()) else {
+    let image = fields
+        .take("image")
+        .map(|node| text(node.text().unwrap_or_default(), node.line, scope, Place::Value, notes));
+    let Some(image) = image.filter(|image| image.known().is_none_or(|known| !known.trim().is_empty())) else {
         notes.add(node.line, format!("not mapped: the service `{name}` has no image"));
         return None;
     };
-    let value = |node: &Node| -> Text { text(node.text().unwrap_or_default(), node.line, scope, Place::Value, notes) };
-    let mut arguments = vec![python::quoted(name, '"'), value(image).python()];
+    let mut arguments = vec![python::quoted(name, '"'), image.python()];
     if let Some(env) = fields.take("env") {
         let Variables { plain, secret } = variables(env, scope, notes);
         for (secret, variable) in secret {

@@ -279,10 +279,9 @@ impl Defaults {
         let fields = Fields::of(run, "`defaults.run`", notes);
         let made = Self {
             shell: fields.take("shell").and_then(Node::text).map(str::to_owned),
-            folder: fields.take("working-directory").map(|node| {
-                let path = node.text().unwrap_or_default();
-                text(path, node.line, scope, Place::Value, notes).python()
-            }),
+            folder: fields
+                .take("working-directory")
+                .and_then(|node| step::folder(node, scope, notes)),
         };
         fields.note_rest("`defaults.run`", notes);
         made

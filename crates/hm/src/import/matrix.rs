@@ -35,11 +35,11 @@ pub(super) fn matrix(node: &Node, notes: &Notes) -> Option<Matrix> {
         };
         let values = entries.iter();
         match name {
-            "include" => made.include = values.map(|entry| flat("", entry)).collect(),
-            "exclude" => made.exclude = values.map(|entry| flat("", entry)).collect(),
+            "include" => made.include = values.map(|entry| flat("", entry, notes)).collect(),
+            "exclude" => made.exclude = values.map(|entry| flat("", entry, notes)).collect(),
             _ => made
                 .axes
-                .push((name.to_owned(), values.map(|entry| flat(name, entry)).collect())),
+                .push((name.to_owned(), values.map(|entry| flat(name, entry, notes)).collect())),
         }
     }
     if made.axes.iter().map(|(_, values)| values.len()).product::<usize>() > MOST {
@@ -52,7 +52,7 @@ pub(super) fn matrix(node: &Node, notes: &Notes) -> Option<Matrix> {
     (!made.keys().is_empty()).then_some(made)
 }
 
-fn flat(name: &str, node: &Node) -> Combination {
+fn flat(name: &str, node: &Node, notes: &Notes) -> Combination {
     let below = |member: &str| {
         if name.is_empty() {
             member.to_owned()
@@ -65,14 +65,17 @@ fn flat(name: &str, node: &Node) -> Combination {
             let pairs = node.pairs().unwrap_or_default();
             pairs
                 .iter()
-                .flat_map(|(member, value)| flat(&below(member), value))
+                .flat_map(|(member, value)| flat(&below(member), value, notes))
                 .collect()
         }
         Value::List(entries) => {
             let texts: Vec<&str> = entries.iter().filter_map(Node::text).collect();
             vec![(name.to_owned(), texts.join(","))]
         }
-        Value::Scalar { .. } => vec![(name.to_owned(), node.text().unwrap_or_default().to_owned())],
+        Value::Scalar { .. } => {
+            notes.add_number(node);
+            vec![(name.to_owned(), node.text().unwrap_or_default().to_owned())]
+        }
     }
 }
 

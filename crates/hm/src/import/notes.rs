@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use super::yaml::Node;
+
 /// Something about one line of a workflow.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Note {
@@ -23,6 +25,16 @@ impl Notes {
         let mut notes = self.0.borrow_mut();
         if !notes.contains(&note) {
             notes.push(note);
+        }
+    }
+
+    /// Tells of a number whose text is kept though a workflow would not keep it.
+    pub(super) fn add_number(&self, node: &Node) {
+        if let (Some(short), Some(text)) = (node.shortened(), node.text()) {
+            self.add(
+                node.line,
+                format!("`{text}` is kept as it is written; a workflow reads the number {short}"),
+            );
         }
     }
 

@@ -31,6 +31,7 @@ impl Asked<'_> {
     fn value(&self, name: &'static str) -> Option<String> {
         let node = self.inputs.take(name)?;
         let source = node.text()?;
+        self.notes.add_number(node);
         (!source.is_empty()).then(|| text(source, node.line, self.scope, Place::Value, self.notes).python())
     }
 

@@ -1,5 +1,7 @@
 //! The steps of a job.
 
+use std::collections::BTreeSet;
+
 use super::actions::{self, Action, Used};
 use super::calls::Call;
 use super::container::{Variables, variables};
@@ -200,7 +202,10 @@ fn script(
     common: &Common<'_>,
 ) -> Option<Run> {
     let notes = common.notes;
-    let source = node.text().unwrap_or_default();
+    let Some(source) = node.text() else {
+        notes.add(node.line, "not mapped: `run` is no text, so the step is left out");
+        return None;
+    };
     let own = fields
         .take("env")
         .map_or_else(Variables::default, |env| variables(env, &common.scope, notes));
@@ -211,10 +216,9 @@ fn script(
     let place = if shell.is_posix { Place::Script } else { Place::Code };
     let made = text(source, node.line, &scope, place, notes);
     let command = command(&made, &shell, common);
-    let folder = fields.take("working-directory").map(|folder| {
-        let path = folder.text().unwrap_or_default();
-        text(path, folder.line, &scope, Place::Value, notes).python()
-    });
+    let folder = fields
+        .take("working-directory")
+        .and_then(|node| folder(node, &scope, notes));
     let allow_failure = match fields.take("continue-on-error") {
         Some(node) => allowed(node, &scope, notes),
         None => common.allow_failure.clone(),
@@ -232,6 +236,16 @@ fn script(
         outputs: Vec::new(),
         timeout: own_timeout.into_iter().chain(common.timeout).min(),
     })
+}
+
+/// Python source of a folder; `None` where it is that of the tree. A value of a matrix may be empty too.
+pub(super) fn folder(node: &Node, scope: &Scope, notes: &Notes) -> Option<String> {
+    let made = text(node.text().unwrap_or_default(), node.line, scope, Place::Value, notes);
+    match made.known() {
+        Some(known) if known.is_empty() => None,
+        Some(_) => Some(made.python()),
+        None => Some(format!("{} or None", made.python())),
+    }
 }
 
 fn label(name: Option<&(usize, String)>, script: &Text, scope: &Scope, common: &Common<'_>) -> String {
@@ -348,10 +362,30 @@ fn note_files(script: &str, line: usize, notes: &Notes) {
                 );
             }
         }
+        for name in runner_variables(text) {
+            notes.add(
+                line + number,
+                format!("`{name}` is empty unless it is given: hm run -e {name}=..."),
+            );
+        }
         if text.contains("::set-output") || text.contains("::add-path") || text.contains("::set-env") {
             notes.add(line + number, "not mapped: the script gives the runner a command");
         }
     }
+}
+
+/// The variables of a hosted runner in a line, each once.
+fn runner_variables(line: &str) -> BTreeSet<&str> {
+    let of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let uses = line.split('$').skip(1).map(|after| {
+        let name = after.strip_prefix('{').unwrap_or(after);
+        name.split(|c| !of_name(c)).next().unwrap_or_default()
+    });
+    uses.filter(|name| {
+        let of_runner = *name == "CI" || name.starts_with("GITHUB_") || name.starts_with("RUNNER_");
+        of_runner && !FILES.contains(name)
+    })
+    .collect()
 }
 
 /// Whether a failure is allowed, as Python source; `None` where it is not.
@@ -367,13 +401,21 @@ pub(super) fn allowed(node: &Node, scope: &Scope, notes: &Notes) -> Option<Strin
     }
 }
 
+/// Minutes whose seconds the pipeline can still count.
+const LONGEST: u64 = u32::MAX as u64 / 60;
+
 pub(super) fn minutes(node: &Node, notes: &Notes) -> Option<u64> {
     let minutes = node
         .text()
         .and_then(|text| text.parse().ok())
         .filter(|minutes| *minutes > 0);
-    if minutes.is_none() {
-        notes.add(node.line, "not mapped: `timeout-minutes` is no whole number");
+    match minutes {
+        None => notes.add(node.line, "not mapped: `timeout-minutes` is no whole number"),
+        Some(minutes) if minutes > LONGEST => {
+            notes.add(node.line, "not mapped: `timeout-minutes` is longer than any run");
+            return None;
+        }
+        Some(_) => {}
     }
     minutes
 }

@@ -52,6 +52,7 @@ pub(crate) fn github(workflow: &str, file: &str, slug: &str) -> Result<Imported,
     };
     let written = fields.take("jobs").and_then(Node::pairs).unwrap_or_default();
     fields.note_rest("the workflow", &notes);
+    require_order(&written)?;
     let mut about = notes.since(0);
     let (jobs, left_out) = jobs(&written, &shared, &notes, &helpers);
     about.extend(left_out);
@@ -103,6 +104,44 @@ pub(crate) fn github(workflow: &str, file: &str, slug: &str) -> Result<Imported,
         steps: jobs.iter().map(|job| job.steps).sum(),
         notes,
     })
+}
+
+/// Fails where a job needs one that the workflow has not, or jobs need each other in a circle.
+fn require_order(written: &[(&str, &Node)]) -> Result<(), YamlError> {
+    let mut needs: Vec<Vec<(usize, usize)>> = Vec::new();
+    for (id, node) in written {
+        let mut known = Vec::new();
+        for (line, name) in node.get("needs").and_then(Node::texts).unwrap_or_default() {
+            let Some(place) = written.iter().position(|(other, _)| other.eq_ignore_ascii_case(name)) else {
+                let what = format!("the job `{id}` needs `{name}`, which is no job of the workflow");
+                return Err(YamlError::Needs { line, what });
+            };
+            known.push((line, place));
+        }
+        needs.push(known);
+    }
+    let mut done = vec![false; needs.len()];
+    for _ in &needs {
+        for (place, before) in needs.iter().enumerate() {
+            done[place] = before.iter().all(|(_, earlier)| done[*earlier]);
+        }
+    }
+    let open = |place: usize| needs[place].iter().find(|(_, earlier)| !done[*earlier]);
+    let Some(mut at) = done.iter().position(|done| !done) else {
+        return Ok(());
+    };
+    // What is left needs something that is left too: that way leads into the circle.
+    for _ in &needs {
+        at = open(at).map_or(at, |(_, earlier)| *earlier);
+    }
+    let (line, next) = open(at).copied().unwrap_or((1, at));
+    let name = |place: usize| written.get(place).map_or("", |(id, _)| *id);
+    let what = format!(
+        "the job `{}` needs `{}`, which needs it in turn, so neither can begin",
+        name(at),
+        name(next)
+    );
+    Err(YamlError::Needs { line, what })
 }
 
 fn head(file: &str, notes: &[Note], helpers: &Helpers) -> String {

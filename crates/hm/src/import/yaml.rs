@@ -1,6 +1,6 @@
 //! YAML with the line of everything, scalars as they are written: `3.10` stays apart from `3.1`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
@@ -37,6 +37,13 @@ pub(crate) enum YamlError {
         line: usize,
         what: &'static str,
     },
+    /// A job that can never begin.
+    #[error("{what}")]
+    Needs {
+        /// From 1.
+        line: usize,
+        what: String,
+    },
 }
 
 impl YamlError {
@@ -44,7 +51,7 @@ impl YamlError {
     pub(crate) fn line(&self) -> usize {
         match self {
             Self::Syntax(error) => error.marker().line(),
-            Self::Unusable { line, .. } => *line,
+            Self::Unusable { line, .. } | Self::Needs { line, .. } => *line,
         }
     }
 }
@@ -138,7 +145,16 @@ impl Builder {
         let value = if is_map {
             let mut pairs = Vec::with_capacity(nodes.len() / 2);
             let mut nodes = nodes.into_iter();
+            let mut seen: HashSet<String> = HashSet::new();
             while let (Some(key), Some(value)) = (nodes.next(), nodes.next()) {
+                if key.text() == Some("<<") {
+                    let what = "`<<` merges maps, which workflows can't do";
+                    return Err(YamlError::Unusable { line: key.line, what });
+                }
+                if key.text().is_some_and(|name| !seen.insert(name.to_owned())) {
+                    let what = "the key is in the map before";
+                    return Err(YamlError::Unusable { line: key.line, what });
+                }
                 pairs.push((key, value));
             }
             Value::Map(pairs)
@@ -192,6 +208,17 @@ impl Node {
             Value::Scalar { text, .. } => Some(text),
             Value::List(_) | Value::Map(_) => None,
         }
+    }
+
+    /// The number that a workflow reads where it is not the text as it is written: 3.1 for `3.10`.
+    pub(super) fn shortened(&self) -> Option<String> {
+        let Value::Scalar { text, plain: true } = &self.value else {
+            return None;
+        };
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let (whole, rest) = text.split_once('.')?;
+        let short = text.trim_end_matches('0').trim_end_matches('.');
+        (digits(whole) && digits(rest) && short != text).then(|| short.to_owned())
     }
 
     /// Whether nothing is written.

@@ -187,9 +187,8 @@ fn nothing_to_import_is_not_found() {
 }
 
 #[test]
-fn circles_and_odd_shapes_do_no_harm() {
+fn odd_shapes_do_no_harm() {
     for workflow in [
-        "jobs: {a: {needs: b, runs-on: ubuntu-latest, steps: [{run: x}]}, b: {needs: a, runs-on: ubuntu-latest, steps: [{run: y}]}}",
         "jobs: {a: {runs-on: {group: x}, steps: [{run: x}, 1, [], {}], strategy: {matrix: \"${{ fromJSON(x) }}\"}, env: 3}}",
         "on: {push: 3, schedule: x}\njobs: {import: {runs-on: 4, services: 1, container: {}, defaults: [], steps: [{run: x, if: [], env: []}]}}",
         "on: [push]\nname: [x]\njobs: {a: {runs-on: ubuntu-latest, steps: [{uses: 1, with: 2}, {run: \"a\\0b ${{ x\"}]}}",
@@ -199,4 +198,102 @@ fn circles_and_odd_shapes_do_no_harm() {
         let told = text(&output.stdout);
         assert!(output.status.success() || told.contains("NUL"), "{told}\n{source}");
     }
+}
+
+#[test]
+fn broken_workflows_are_errors_with_a_line() {
+    let tail = "runs-on: ubuntu-latest\n    steps: [{run: x}]\n";
+    for (workflow, line, what) in [
+        (
+            format!(
+                "jobs:\n  c:\n    needs: a\n    {tail}  a:\n    needs: b\n    {tail}  b:\n    needs: a\n    {tail}"
+            ),
+            7,
+            "in turn",
+        ),
+        (format!("jobs:\n  a:\n    needs: [a]\n    {tail}"), 3, "in turn"),
+        (
+            format!("jobs:\n  a:\n    needs:\n      - gone\n    {tail}"),
+            4,
+            "no job of the workflow",
+        ),
+        (
+            format!("jobs:\n  a:\n    {tail}  a:\n    {tail}"),
+            5,
+            "in the map before",
+        ),
+        (format!("jobs:\n  a: &a\n    {tail}  b:\n    <<: *a\n"), 6, "`<<`"),
+    ] {
+        let lab = Lab::new();
+        lab.write("w.yml", &workflow);
+        let output = import(&lab, &["w.yml"]);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(
+            told.contains(&format!("w.yml:{line}: ")) && told.contains(what),
+            "{told}\n{workflow}"
+        );
+        assert!(!lab.tree().join(".hm").exists());
+    }
+}
+
+#[test]
+fn what_no_step_can_have_is_left_out_and_told() {
+    let workflow = "on: push
+jobs:
+  a:
+    runs-on: ubuntu-latest
+    services:
+      db:
+        image: \"\"
+    strategy:
+      matrix:
+        dir: [\"\", sub]
+        version: [3.10]
+    env:
+      a-b: x
+    steps:
+      - run: pwd
+        working-directory: \"\"
+      - run: pwd
+        working-directory: ${{ matrix.dir }}
+      - run: pwd
+        timeout-minutes: 99999999999
+      - run: [a]
+      - run: echo $CI ${GITHUB_SHA} \"$GITHUB_SHA\"
+      - uses: actions/cache@v4
+        with: {path: x, key: y}
+";
+    let (lab, source, told) = imported(workflow);
+    render(&lab);
+    for note in [
+        "7: not mapped: the service `db` has no image",
+        "11: `3.10` is kept as it is written; a workflow reads the number 3.1",
+        "13: not mapped: the variable `a-b`",
+        "20: not mapped: `timeout-minutes` is longer",
+        "21: not mapped: `run` is no text",
+        "22: `CI` is empty unless it is given: hm run -e CI=...",
+        "22: `GITHUB_SHA` is empty",
+        "24: not mapped: `key`; all builds share",
+    ] {
+        assert_eq!(
+            told.matches(&format!("ci.yml:{note}")).count(),
+            1,
+            "{note}\n{told}\n{source}"
+        );
+    }
+}
+
+#[test]
+fn a_pipeline_of_another_file_that_has_the_slug_is_told() {
+    let lab = Lab::new();
+    lab.write(
+        ".hm/mine.py",
+        "import harmont as hm\n@hm.pipeline(\n    'ci')\ndef p():\n    return []\n",
+    );
+    lab.write(".hm/other.py", "# pipeline('cing')\n");
+    lab.write("ci.yml", &job("      - run: true\n"));
+    let told = text(&import(&lab, &["ci.yml"]).stderr);
+    assert!(told.contains("mine.py declares a pipeline `ci` too"), "{told}");
+    assert!(!told.contains("other.py"), "{told}");
 }

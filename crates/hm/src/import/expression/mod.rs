@@ -7,5 +7,5 @@ mod scope;
 mod text;
 
 pub(super) use condition::{Status, Truth, condition, truth_of_text};
-pub(super) use scope::Scope;
+pub(super) use scope::{Scope, is_variable};
 pub(super) use text::{Place, Secrets, Text, only_secret, text};
