@@ -55,7 +55,7 @@ pub(crate) fn set(settings: &mut Settings, key: &str, value: &Value, home: Optio
         "sandbox.insecure_registries" => settings.sandbox.insecure_registries = list(value, text)?,
         "sandbox.mirrors" => settings.sandbox.mirrors = list(value, mirror)?,
         "sandbox.expose" => settings.sandbox.expose = list(value, |item| path(item, home))?,
-        "sandbox.network" => settings.sandbox.network = word(value, &NETWORKS)?,
+        "sandbox.network" => settings.sandbox.network = Some(word(value, &NETWORKS)?),
         "store.dir" => settings.store_dir = Some(path(value, home)?),
         "workspace.include" => {
             let included = list(value, |item| word(item, &INCLUDED))?;

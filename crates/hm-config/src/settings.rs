@@ -37,8 +37,8 @@ pub enum OutputFormat {
 /// The embedded sandbox.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SandboxSettings {
-    /// Network of steps that name none.
-    pub network: SandboxNetwork,
+    /// Network of steps that name none; where absent the most private one that steps can have and still reach others.
+    pub network: Option<SandboxNetwork>,
     /// Folders of this machine that steps on the `host` image see, read-only, at the same place.
     pub expose: Vec<PathBuf>,
     /// Registries, and where their images are looked for first.
@@ -79,7 +79,7 @@ impl Default for Settings {
             format: OutputFormat::Human,
             store_dir: None,
             sandbox: SandboxSettings {
-                network: SandboxNetwork::Host,
+                network: None,
                 expose: Vec::new(),
                 mirrors: Vec::new(),
                 insecure_registries: Vec::new(),

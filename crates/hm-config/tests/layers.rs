@@ -102,7 +102,7 @@ fn every_key() -> Settings {
         format: OutputFormat::Json,
         store_dir: Some(PathBuf::from("/var/hm")),
         sandbox: SandboxSettings {
-            network: SandboxNetwork::None,
+            network: Some(SandboxNetwork::None),
             expose: vec![PathBuf::from("/home/u/.cargo"), PathBuf::from("/opt/tools")],
             mirrors: vec![
                 ("docker.io".to_owned(), "http://m.example:5000/hub".to_owned()),
@@ -283,7 +283,7 @@ fn a_home_that_is_not_known_is_a_problem_only_where_it_is_needed() {
 fn isolated_is_a_network() {
     assert_eq!(
         settings(&env(&[("HM_SANDBOX__NETWORK", "isolated")])).sandbox.network,
-        SandboxNetwork::Isolated
+        Some(SandboxNetwork::Isolated)
     );
 }
 

@@ -56,11 +56,13 @@ pub enum Stage {
     HostRoot = 23,
     /// Hiding parts of `/proc` and `/sys`.
     Mask = 24,
+    /// Giving a step a network of its own with a way out.
+    Network = 25,
 }
 
 impl Stage {
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        const ALL: [Stage; 24] = [
+        const ALL: [Stage; 25] = [
             Stage::Namespaces,
             Stage::Layer,
             Stage::Overlay,
@@ -85,6 +87,7 @@ impl Stage {
             Stage::Wait,
             Stage::HostRoot,
             Stage::Mask,
+            Stage::Network,
         ];
         ALL.into_iter().find(|stage| *stage as u8 == byte)
     }
@@ -117,6 +120,7 @@ impl fmt::Display for Stage {
             Self::Wait => "wait for the command",
             Self::HostRoot => "use the view of the host",
             Self::Mask => "hide parts of /proc and /sys",
+            Self::Network => "give a step a network of its own",
         })
     }
 }
@@ -252,7 +256,7 @@ impl fmt::Display for PathSuffix<'_> {
 }
 
 /// An error on the far side of the channel, in a form that can be sent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct SetupError {
     pub(crate) stage: Stage,
     pub(crate) errno: rustix::io::Errno,

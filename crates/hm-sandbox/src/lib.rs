@@ -11,6 +11,7 @@ mod client;
 mod error;
 mod ids;
 mod launcher;
+mod network;
 mod overlay;
 mod protocol;
 mod request;
@@ -22,6 +23,7 @@ pub use crate::client::{Launcher, Running, StepControl};
 pub use crate::error::{SandboxError, Stage};
 pub use crate::ids::{subordinate_ids, take_subordinate_ids};
 pub use crate::launcher::run_launcher_if_requested;
+pub use crate::network::{DNS_FORWARD_V4, DNS_FORWARD_V6};
 pub use crate::request::{
     ApplyOp, ApplyReport, ApplyRequest, Bind, Confinement, ExitReport, ExitStatus, Expected, HostView, IdMap,
     LauncherSettings, Network, Owner, RootFs, SingleId, SpawnRequest, Usage,

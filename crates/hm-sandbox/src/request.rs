@@ -13,6 +13,9 @@ pub struct LauncherSettings {
     /// Mount overlays with mount(2) instead of fsopen(2), as is done by itself on kernels before 6.8.
     /// The option string ends at one page, so deep stacks are refused.
     pub classic_mount: bool,
+    /// The program that connects [`Network::Isolated`]: pasta(1) of the package passt, by its absolute path. It is
+    /// started when the first such step comes. `None`: such steps are refused.
+    pub pasta: Option<PathBuf>,
 }
 
 /// What a launcher found it can do on this host.
@@ -113,6 +116,9 @@ pub struct Bind {
 pub enum Network {
     /// The host's network namespace.
     Host,
+    /// A namespace of its own with a way out through pasta(1). What listens on the host's loopback is out of reach, and
+    /// nothing outside reaches in. Takes [`LauncherSettings::pasta`].
+    Isolated,
     /// A namespace of its own with nothing but a loopback device, which is up.
     None,
 }

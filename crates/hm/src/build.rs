@@ -100,6 +100,7 @@ async fn machines(
             let sandbox = SandboxSettings {
                 store: store.clone(),
                 expose: settings.expose.clone(),
+                pasta: settings.networks.pasta.clone(),
             };
             let images = Images::new(store.clone(), settings.images.clone());
             Ok(Chosen {
@@ -107,7 +108,7 @@ async fn machines(
                     SandboxBackend::with_images(sandbox, images, told).with_engine(settings.engine.clone()),
                 ),
                 platform: format!("linux/{}", std::env::consts::ARCH),
-                features: [Feature::NoNetwork].into(),
+                features: sandbox_features(settings),
             })
         }
         Backend::Docker { host } => {
@@ -129,6 +130,11 @@ async fn machines(
     }
 }
 
+fn sandbox_features(settings: &RunSettings) -> BTreeSet<Feature> {
+    let isolated = settings.networks.pasta.is_some().then_some(Feature::IsolatedNetwork);
+    [Feature::NoNetwork].into_iter().chain(isolated).collect()
+}
+
 /// The execution backend of this machine.
 fn local_backend(store: &Store, made: Chosen, settings: &RunSettings) -> LocalBackend {
     let Chosen {
@@ -141,7 +147,7 @@ fn local_backend(store: &Store, made: Chosen, settings: &RunSettings) -> LocalBa
         backend: machines,
         cache: Arc::new(store.clone()),
         clock: Arc::new(SystemClock),
-        default_network: settings.network,
+        default_network: settings.networks.default,
         platform,
     });
     LocalBackend::new(LocalSettings {

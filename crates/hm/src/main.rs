@@ -12,6 +12,7 @@ mod graph;
 mod images;
 mod import;
 mod init;
+mod network;
 mod output;
 mod process;
 mod pulls;

@@ -17,6 +17,7 @@ use crate::engine;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::images;
+use crate::network::Networks;
 use crate::output;
 use crate::process::Process;
 
@@ -125,7 +126,7 @@ pub(crate) struct RunSettings {
     pub(crate) grace: Duration,
     pub(crate) format: Format,
     pub(crate) store: PathBuf,
-    pub(crate) network: Network,
+    pub(crate) networks: Networks,
     pub(crate) expose: Vec<PathBuf>,
     pub(crate) workspace: WorkspaceSettings,
     pub(crate) images: ImageSettings,
@@ -190,10 +191,16 @@ impl RunSettings {
                 OutputFormat::Json => Format::Json,
             },
             store,
-            network: match network {
-                SandboxNetwork::Host => Network::Host,
-                SandboxNetwork::None => Network::None,
-                SandboxNetwork::Isolated => return Err(no_isolated_network()),
+            networks: match backend {
+                Backend::Sandbox => Networks::choose(network, process)?,
+                Backend::Docker { .. } => Networks {
+                    default: match network {
+                        Some(SandboxNetwork::Host) | None => Network::Host,
+                        Some(SandboxNetwork::Isolated) => Network::Isolated,
+                        Some(SandboxNetwork::None) => Network::None,
+                    },
+                    pasta: None,
+                },
             },
             expose: existing(expose),
             workspace,
@@ -245,17 +252,6 @@ fn existing(mut folders: Vec<PathBuf>) -> Vec<PathBuf> {
         there
     });
     folders
-}
-
-fn no_isolated_network() -> CliError {
-    CliError::new(
-        "network_unsupported",
-        Exit::Usage,
-        "this version has no isolated network",
-    )
-    .cause("`sandbox.network` is \"isolated\"")
-    .fix("HM_SANDBOX__NETWORK=host hm run")
-    .fix("HM_SANDBOX__NETWORK=none hm run")
 }
 
 fn flags(args: &RunArgs) -> Vec<FlagValue> {

@@ -127,7 +127,9 @@ impl Feature {
             Self::Secrets => "leave `secrets` out, or give the values with `-e NAME=VALUE` if they may show in logs",
             Self::Services => "leave `services` out and start what the step needs in its command",
             Self::Resources => "the step runs without limits",
-            Self::IsolatedNetwork => "use `network: \"host\"` or `network: \"none\"`",
+            Self::IsolatedNetwork => {
+                "install pasta (apt-get install passt), or use `network: \"host\"` or `network: \"none\"`"
+            }
             Self::NoNetwork => "use `network: \"host\"`",
             Self::Mounts => "leave `mounts` out; the step works without what earlier builds downloaded",
             Self::AutoCache => "use the policy \"on_change\" with the paths that the step reads",

@@ -16,7 +16,7 @@ use super::validate;
 use crate::error::SandboxError;
 use crate::ids;
 use crate::launcher::MARKER;
-use crate::protocol::{Channel, Outcome, encode_apply, encode_mapped, encode_spawn, encode_start};
+use crate::protocol::{Channel, Outcome, encode_apply, encode_mapped, encode_network, encode_spawn, encode_start};
 use crate::request::{ApplyReport, ApplyRequest, Confinement, LauncherSettings, Owner, SpawnRequest};
 
 /// A launcher process. Clones are the same launcher; it ends, with every step of it, when [`Launcher::close`] is
@@ -123,6 +123,24 @@ impl Launcher {
             Outcome::Failed(error) => Err(setup_error(error, request.owner)),
             Outcome::Silent => Err(SandboxError::LauncherGone),
             Outcome::Code(_) | Outcome::Signal(_) | Outcome::Ready(_) | Outcome::Unmapped => {
+                Err(SandboxError::Malformed)
+            }
+        }
+    }
+
+    /// Tries whether steps can have [`crate::Network::Isolated`]; `false`: they can, but the host itself has no way out.
+    ///
+    /// # Errors
+    /// [`SandboxError::Setup`] tells what is missing.
+    pub async fn try_isolated_network(&self) -> Result<bool, SandboxError> {
+        let connection = &self.inner.connection;
+        let id = connection.next_id();
+        let ended = connection.request(id, &encode_network(id), &[]).await?;
+        match ended.await.map_err(|_closed| SandboxError::LauncherGone)?.outcome {
+            Outcome::Code(has_uplink) => Ok(has_uplink != 0),
+            Outcome::Failed(error) => Err(setup_error(error, Owner { uid: 0, gid: 0 })),
+            Outcome::Silent => Err(SandboxError::LauncherGone),
+            Outcome::Signal(_) | Outcome::Applied { .. } | Outcome::Unmapped | Outcome::Ready(_) => {
                 Err(SandboxError::Malformed)
             }
         }

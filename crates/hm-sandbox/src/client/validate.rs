@@ -16,7 +16,7 @@ pub(super) fn settings(settings: &LauncherSettings) -> Result<(), SandboxError> 
             absolute(path)?;
         }
     }
-    Ok(())
+    settings.pasta.as_deref().map_or(Ok(()), absolute)
 }
 
 pub(super) fn spawn(request: &SpawnRequest) -> Result<(), SandboxError> {

@@ -1,6 +1,7 @@
 //! The launcher's entry.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -38,6 +39,8 @@ pub(crate) struct Context {
     /// Mount overlays with mount(2) only.
     pub(crate) classic_mount: bool,
     pub(crate) host_view: Option<MountedView>,
+    /// Connects steps that have a network of their own.
+    pub(crate) pasta: Option<PathBuf>,
 }
 
 impl Context {

@@ -10,9 +10,10 @@ use rustix::process::{Pid, Signal, pidfd_send_signal};
 use super::process::Context;
 use super::start::start;
 use crate::apply;
-use crate::error::{SetupError, Stage};
+use crate::error::{SetupError, Stage, at};
+use crate::network::Gateway;
 use crate::protocol::{ApplyPlan, Channel, Outcome, Received, Request, encode_outcome, encode_reply};
-use crate::request::Usage;
+use crate::request::{Network, Usage};
 use crate::step;
 use crate::sys::{self, CloneFlags, Cloned};
 
@@ -34,13 +35,17 @@ pub(super) fn serve(channel: &Channel) -> Result<(), Errno> {
         return Ok(());
     };
     let mut children = Vec::new();
-    let result = serve_requests(channel, &context, &mut children);
+    let mut gateway = None;
+    let result = serve_requests(channel, &context, &mut gateway, &mut children);
     for child in &children {
         signal(child, Signal::KILL);
     }
     while !children.is_empty() {
         wait_for_any(&children)?;
         children.retain(|child| matches!(sys::reap(child.pid), Ok(None)));
+    }
+    if let Some(gateway) = gateway {
+        gateway.close();
     }
     result
 }
@@ -69,12 +74,17 @@ fn serve_start(channel: &Channel) -> Result<Option<Context>, Errno> {
     }
 }
 
-fn serve_requests(channel: &Channel, context: &Context, children: &mut Vec<Child>) -> Result<(), Errno> {
+fn serve_requests(
+    channel: &Channel,
+    context: &Context,
+    gateway: &mut Option<Gateway>,
+    children: &mut Vec<Child>,
+) -> Result<(), Errno> {
     loop {
         if wait_for_event(channel, children)? {
             loop {
                 match channel.receive() {
-                    Ok(Some(received)) => handle(received, channel, context, children)?,
+                    Ok(Some(received)) => handle(received, channel, context, gateway, children)?,
                     Ok(None) => return Ok(()),
                     Err(Errno::AGAIN) => break,
                     Err(errno) => return Err(errno),
@@ -106,22 +116,16 @@ fn poll_fds(child: &Child) -> impl Iterator<Item = PollFd<'_>> {
     [PollFd::new(&child.pidfd, PollFlags::IN)].into_iter().chain(report)
 }
 
-fn handle(received: Received, channel: &Channel, context: &Context, children: &mut Vec<Child>) -> Result<(), Errno> {
+fn handle(
+    received: Received,
+    channel: &Channel,
+    context: &Context,
+    gateway: &mut Option<Gateway>,
+    children: &mut Vec<Child>,
+) -> Result<(), Errno> {
     let Received { message, fds } = received;
     let started = match Request::decode(&message) {
-        Ok(Request::Spawn { id, own_network, body }) => {
-            let flags = if own_network {
-                CloneFlags::STEP_WITHOUT_NETWORK
-            } else {
-                CloneFlags::STEP
-            };
-            (
-                id,
-                start_child(context, id, flags, false, |report| {
-                    step::run(context, body, &fds, report)
-                }),
-            )
-        }
+        Ok(Request::Spawn { id, network, body }) => (id, start_step(context, gateway, (id, network), body, &fds)),
         Ok(Request::Apply { id, body }) => (
             id,
             start_child(context, id, CloneFlags::MOUNTS, true, |report| {
@@ -141,6 +145,13 @@ fn handle(received: Received, channel: &Channel, context: &Context, children: &m
             signal_by_id(children, id, Signal::KILL);
             return Ok(());
         }
+        Ok(Request::Network { id }) => {
+            let outcome = match connected(context, gateway).and_then(Gateway::wait_until_ready) {
+                Ok(has_uplink) => Outcome::Code(i32::from(has_uplink)),
+                Err(error) => Outcome::Failed(error),
+            };
+            return reply(channel, id, &outcome);
+        }
         Ok(Request::Start(_) | Request::Mapped) | Err(_) => return Err(Errno::PROTO),
     };
     match started {
@@ -148,15 +159,45 @@ fn handle(received: Received, channel: &Channel, context: &Context, children: &m
             children.push(child);
             Ok(())
         }
-        (id, Err(errno)) => {
-            let outcome = Outcome::Failed(SetupError::new(Stage::Namespaces, errno, ""));
-            channel.send(
-                &encode_reply(Some((id, Usage::default())), &encode_outcome(&outcome)),
-                &[],
-                true,
-            )
-        }
+        (id, Err(error)) => reply(channel, id, &Outcome::Failed(error)),
     }
+}
+
+/// The answer to a request for which no process runs.
+fn reply(channel: &Channel, id: u64, outcome: &Outcome) -> Result<(), Errno> {
+    channel.send(
+        &encode_reply(Some((id, Usage::default())), &encode_outcome(outcome)),
+        &[],
+        true,
+    )
+}
+
+fn start_step(
+    context: &Context,
+    gateway: &mut Option<Gateway>,
+    (id, network): (u64, Network),
+    body: &[u8],
+    fds: &[OwnedFd],
+) -> Result<Child, SetupError> {
+    let (flags, namespace) = match network {
+        Network::Host => (CloneFlags::STEP, None),
+        Network::None => (CloneFlags::STEP_WITHOUT_NETWORK, None),
+        Network::Isolated => (CloneFlags::STEP, Some(connected(context, gateway)?.take()?)),
+    };
+    start_child(context, id, flags, false, |report| {
+        step::run(context, body, fds, namespace.as_ref(), report)
+    })
+}
+
+/// The gateway, started when it is needed first.
+fn connected<'a>(context: &Context, gateway: &'a mut Option<Gateway>) -> Result<&'a mut Gateway, SetupError> {
+    let running = if let Some(running) = gateway.take() {
+        running
+    } else {
+        let missing = || SetupError::new(Stage::Network, Errno::NOENT, "pasta");
+        Gateway::start(context, context.pasta.as_deref().ok_or_else(missing)?)?
+    };
+    Ok(gateway.insert(running))
 }
 
 /// `run` is what the new process does; it ends the process.
@@ -166,9 +207,10 @@ fn start_child(
     flags: CloneFlags,
     streams: bool,
     run: impl FnOnce(&OwnedFd),
-) -> Result<Child, Errno> {
-    let (report, write_end) = pipe_with(PipeFlags::CLOEXEC)?;
-    match sys::clone_process(&context.single_thread, flags)? {
+) -> Result<Child, SetupError> {
+    let failed = || at(Stage::Namespaces, "");
+    let (report, write_end) = pipe_with(PipeFlags::CLOEXEC).map_err(failed())?;
+    match sys::clone_process(&context.single_thread, flags).map_err(failed())? {
         Cloned::Child => {
             run(&write_end);
             sys::exit_now(1)

@@ -46,6 +46,7 @@ pub(super) fn start(body: &[u8], channel: &Channel) -> Result<Context, SetupErro
         device_nodes: !rootless && in_first_user_namespace(),
         classic_mount: plan.classic_mount,
         host_view: None,
+        pasta: plan.pasta.clone(),
     };
     if let Some(view) = &plan.host_view {
         context.host_view = Some(host_view::mount(view, &context)?);

@@ -20,6 +20,7 @@ const APPLY: u8 = 3;
 const TERMINATE: u8 = 4;
 const KILL: u8 = 5;
 const MAPPED: u8 = 6;
+const NETWORK: u8 = 7;
 
 const READY: u8 = 1;
 const ENDED: u8 = 2;
@@ -48,7 +49,7 @@ pub(crate) enum Request<'a> {
     Mapped,
     Spawn {
         id: u64,
-        own_network: bool,
+        network: Network,
         body: &'a [u8],
     },
     Apply {
@@ -61,6 +62,10 @@ pub(crate) enum Request<'a> {
     Kill {
         id: u64,
     },
+    /// Whether [`Network::Isolated`] works.
+    Network {
+        id: u64,
+    },
 }
 
 impl<'a> Request<'a> {
@@ -70,7 +75,7 @@ impl<'a> Request<'a> {
             START => Self::Start(r.rest()),
             SPAWN => Self::Spawn {
                 id: r.u64()?,
-                own_network: r.bool()?,
+                network: read_network(&mut r)?,
                 body: r.rest(),
             },
             APPLY => Self::Apply {
@@ -80,6 +85,7 @@ impl<'a> Request<'a> {
             MAPPED => Self::Mapped,
             TERMINATE => Self::Terminate { id: r.u64()? },
             KILL => Self::Kill { id: r.u64()? },
+            NETWORK => Self::Network { id: r.u64()? },
             _ => return Err(Malformed),
         })
     }
@@ -90,6 +96,7 @@ impl<'a> Request<'a> {
 pub(crate) struct StartPlan {
     pub(crate) classic_mount: bool,
     pub(crate) ids: IdMap,
+    pub(crate) pasta: Option<PathBuf>,
     pub(crate) host_view: Option<HostView>,
 }
 
@@ -99,6 +106,7 @@ impl StartPlan {
         Ok(Self {
             classic_mount: r.bool()?,
             ids: read_ids(&mut r)?,
+            pasta: r.option(Reader::path)?,
             host_view: r.option(|r| {
                 Ok(HostView {
                     dir: r.path()?,
@@ -115,6 +123,7 @@ pub(crate) fn encode_start(settings: &LauncherSettings, ids: IdMap) -> Vec<u8> {
     w.u8(START);
     w.bool(settings.classic_mount);
     write_ids(&mut w, ids);
+    w.option(settings.pasta.as_ref(), |w, pasta| w.path(pasta));
     w.option(settings.host_view.as_ref(), |w, view| {
         w.path(&view.dir);
         w.list(&view.hidden, |w, path| w.path(path));
@@ -152,7 +161,7 @@ impl StepPlan {
             },
             groups: r.list(Reader::u32)?,
             hostname: r.bytes()?.to_vec(),
-            network: if r.bool()? { Network::None } else { Network::Host },
+            network: read_network(&mut r)?,
             binds: r.list(|r| {
                 Ok(Bind {
                     source: r.path()?,
@@ -167,10 +176,9 @@ impl StepPlan {
 
 pub(crate) fn encode_spawn(id: u64, request: &SpawnRequest) -> Vec<u8> {
     let mut w = Writer::default();
-    let own_network = request.network == Network::None;
     w.u8(SPAWN);
     w.u64(id);
-    w.bool(own_network);
+    write_network(&mut w, request.network);
     write_rootfs(&mut w, &request.rootfs);
     w.list(&request.argv, |w, arg| w.bytes(arg.as_bytes()));
     w.list(&request.env, |w, (key, value)| w.bytes(&env_entry(key, value)));
@@ -179,7 +187,7 @@ pub(crate) fn encode_spawn(id: u64, request: &SpawnRequest) -> Vec<u8> {
     w.u32(request.gid);
     w.list(&request.groups, |w, group| w.u32(*group));
     w.bytes(request.hostname.as_bytes());
-    w.bool(own_network);
+    write_network(&mut w, request.network);
     w.list(&request.binds, |w, bind| {
         w.path(&bind.source);
         w.path(&bind.target);
@@ -187,6 +195,17 @@ pub(crate) fn encode_spawn(id: u64, request: &SpawnRequest) -> Vec<u8> {
     });
     w.bool(request.stdin.is_some());
     w.finish()
+}
+
+const NETWORKS: [Network; 3] = [Network::Host, Network::Isolated, Network::None];
+
+fn write_network(w: &mut Writer, network: Network) {
+    let tag = NETWORKS.iter().position(|known| *known == network);
+    w.u8(tag.and_then(|tag| u8::try_from(tag).ok()).unwrap_or(u8::MAX));
+}
+
+fn read_network(r: &mut Reader<'_>) -> Result<Network, Malformed> {
+    NETWORKS.get(usize::from(r.u8()?)).copied().ok_or(Malformed)
 }
 
 fn env_entry(key: &OsStr, value: &OsStr) -> Vec<u8> {
@@ -301,6 +320,13 @@ pub(crate) fn encode_mapped() -> Vec<u8> {
     w.finish()
 }
 
+pub(crate) fn encode_network(id: u64) -> Vec<u8> {
+    let mut w = Writer::default();
+    w.u8(NETWORK);
+    w.u64(id);
+    w.finish()
+}
+
 pub(crate) fn encode_control(id: u64, kill: bool) -> Vec<u8> {
     let mut w = Writer::default();
     w.u8(if kill { KILL } else { TERMINATE });
@@ -397,7 +423,7 @@ fn read_confinement(r: &mut Reader<'_>) -> Result<Confinement, Malformed> {
     })
 }
 
-fn decode_outcome(bytes: &[u8]) -> Result<Outcome, Malformed> {
+pub(crate) fn decode_outcome(bytes: &[u8]) -> Result<Outcome, Malformed> {
     if bytes.is_empty() {
         return Ok(Outcome::Silent);
     }

@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::error::{SetupError, Stage, at};
 use crate::launcher::Context;
@@ -15,9 +16,14 @@ use crate::request::{ExitStatus, Network};
 use crate::step::{command, confine, init, root};
 use crate::sys;
 
-/// Runs a step in this freshly cloned process and ends it.
-pub(crate) fn run(context: &Context, body: &[u8], fds: &[OwnedFd], report: &OwnedFd) -> ! {
+/// Runs a step in this freshly cloned process, in a network namespace that was made for it if there is one, and ends
+/// it.
+pub(crate) fn run(context: &Context, body: &[u8], fds: &[OwnedFd], network: Option<&OwnedFd>, report: &OwnedFd) -> ! {
     report_and_exit(report, || {
+        if let Some(network) = network {
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
+                .map_err(at(Stage::Network, ""))?;
+        }
         tie_to_launcher(context, fds.iter().chain([report]))?;
         match run_step(context, body, fds, report)? {
             ExitStatus::Code(code) => Ok(Outcome::Code(code)),

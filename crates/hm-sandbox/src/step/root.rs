@@ -112,7 +112,7 @@ fn open_binds(context: &Context, plan: &StepPlan) -> Result<Vec<PendingBind>, Se
 }
 
 /// A detached copy of what is mounted at a path.
-pub(super) fn clone_tree(path: &Path, read_only: bool, recursive: bool) -> Result<OwnedFd, Errno> {
+pub(crate) fn clone_tree(path: &Path, read_only: bool, recursive: bool) -> Result<OwnedFd, Errno> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
     let mount = open_tree(CWD, path, flags)?;

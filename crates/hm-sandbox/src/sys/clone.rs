@@ -17,12 +17,20 @@ pub(crate) struct CloneFlags(u64);
 impl CloneFlags {
     /// A user namespace only.
     pub(crate) const USER: Self = Self(libc::CLONE_NEWUSER as u64);
+    /// A plain copy of the process.
+    pub(crate) const NONE: Self = Self(0);
     /// A mount namespace only.
     pub(crate) const MOUNTS: Self = Self(libc::CLONE_NEWNS as u64);
     /// What every step has for itself.
     pub(crate) const STEP: Self = Self(
         libc::CLONE_NEWNS as u64 | libc::CLONE_NEWPID as u64 | libc::CLONE_NEWUTS as u64 | libc::CLONE_NEWIPC as u64,
     );
+    /// A network namespace only.
+    pub(crate) const NETWORK: Self = Self(libc::CLONE_NEWNET as u64);
+    /// A network namespace in a new user namespace.
+    pub(crate) const NETWORK_AND_USERS: Self = Self(libc::CLONE_NEWNET as u64 | libc::CLONE_NEWUSER as u64);
+    /// What ends with its first process, and its mounts.
+    pub(crate) const HOLDER: Self = Self(libc::CLONE_NEWPID as u64 | libc::CLONE_NEWNS as u64);
     /// [`Self::STEP`] and a network namespace.
     pub(crate) const STEP_WITHOUT_NETWORK: Self = Self(Self::STEP.0 | libc::CLONE_NEWNET as u64);
 }

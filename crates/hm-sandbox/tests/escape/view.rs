@@ -87,7 +87,7 @@ async fn private_folders() {
     });
     let launcher = Launcher::start(LauncherSettings {
         host_view,
-        classic_mount: false,
+        ..LauncherSettings::default()
     })
     .await
     .unwrap();

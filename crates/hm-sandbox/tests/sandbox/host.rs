@@ -26,7 +26,7 @@ pub(crate) async fn host_launcher(bench: &Bench, hidden: Vec<PathBuf>, expose: V
     });
     Launcher::start(LauncherSettings {
         host_view,
-        classic_mount: false,
+        ..LauncherSettings::default()
     })
     .await
     .unwrap()
@@ -130,7 +130,7 @@ async fn missing() {
     });
     let error = Launcher::start(LauncherSettings {
         host_view,
-        classic_mount: false,
+        ..LauncherSettings::default()
     })
     .await
     .unwrap_err();

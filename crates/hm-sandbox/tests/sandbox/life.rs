@@ -102,18 +102,19 @@ fn start_victim(bench: &Bench, machines: usize) -> Victim {
     }
 }
 
-fn pidfd(pid: i32) -> OwnedFd {
+pub(crate) fn pidfd(pid: i32) -> OwnedFd {
     pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap()
 }
 
 /// Waits for the end of a process; a minute is the end of the test.
-fn wait_for_end(process: &OwnedFd) {
+pub(crate) fn wait_for_end(process: &OwnedFd) {
     let minute = Timespec { tv_sec: 60, tv_nsec: 0 };
-    let ended = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&minute)).unwrap();
+    let mut fds = [PollFd::new(process, PollFlags::IN)];
+    let ended = rustix::io::retry_on_intr(|| poll(&mut fds, Some(&minute))).unwrap();
     assert_eq!(ended, 1, "it still runs");
 }
 
-fn children_of(parent: i32) -> Vec<i32> {
+pub(crate) fn children_of(parent: i32) -> Vec<i32> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     processes
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())

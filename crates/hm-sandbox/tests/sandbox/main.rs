@@ -10,6 +10,7 @@ mod apply;
 mod docker_default;
 mod host;
 mod life;
+mod network;
 mod rootless;
 mod signals;
 mod steps;
@@ -34,6 +35,8 @@ fn main() -> ExitCode {
         docker_default::tests(),
         host::tests(),
         rootless::tests(),
+        network::tests(),
+        network::offline_tests(),
     ]
     .into_iter()
     .flatten()

@@ -127,8 +127,8 @@ async fn deep() {
 async fn classic() {
     let bench = Bench::new();
     let launcher = Launcher::start(LauncherSettings {
-        host_view: None,
         classic_mount: true,
+        ..LauncherSettings::default()
     })
     .await
     .unwrap();

@@ -190,12 +190,20 @@ pub(crate) async fn run(launcher: &Launcher, rootfs: &RootFs, command: &str) -> 
 
 /// Starts a step and waits until it wrote a line.
 pub(crate) async fn start_until_ready(launcher: &Launcher, rootfs: &RootFs, command: &str) -> (Running, fs::File) {
+    start_until_ready_with(launcher, rootfs, command, |_| {}).await
+}
+
+pub(crate) async fn start_until_ready_with(
+    launcher: &Launcher,
+    rootfs: &RootFs,
+    command: &str,
+    change: impl FnOnce(&mut SpawnRequest),
+) -> (Running, fs::File) {
     let (mut out_read, out_write) = pipe();
     let err_write = fs::File::options().write(true).open("/dev/null").unwrap().into();
-    let running = launcher
-        .spawn(request(rootfs, command, out_write, err_write))
-        .await
-        .unwrap();
+    let mut request = request(rootfs, command, out_write, err_write);
+    change(&mut request);
+    let running = launcher.spawn(request).await.unwrap();
     let (out_read, line) = tokio::task::spawn_blocking(move || {
         let mut line = Vec::new();
         let mut byte = [0];

@@ -26,6 +26,8 @@ pub struct SandboxSettings {
     pub store: Store,
     /// Folders of this machine that steps on the image `host` see read-only at the same place.
     pub expose: Vec<PathBuf>,
+    /// pasta(1), which connects isolated networks; `None`: there are none.
+    pub pasta: Option<PathBuf>,
 }
 
 /// Makes machines of Linux namespaces. The program's `main` has to call
@@ -46,9 +48,8 @@ impl SandboxBackend {
     /// As [`SandboxBackend::new`], with images that are resolved as the caller says, into the same store; `observer` is
     /// told how pulls get on.
     pub fn with_images(settings: SandboxSettings, images: Images, observer: Arc<dyn PullObserver>) -> Self {
-        let SandboxSettings { store, expose } = settings;
         Self {
-            shared: Arc::new(Shared::new(store, (images, observer), expose)),
+            shared: Arc::new(Shared::new(settings, (images, observer))),
         }
     }
 

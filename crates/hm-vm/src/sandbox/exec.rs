@@ -4,11 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hm_sandbox::{ExitReport, Running, SandboxError};
+use hm_sandbox::{ExitReport, Running, SandboxError, Stage};
 use tokio::time::Instant;
 
 use super::output::{self, Reader};
-use crate::machine::{ExecOutcome, OutputSink, StopToken, Usage, VmError};
+use crate::machine::{ExecOutcome, Network, OutputSink, StopToken, Usage, VmError};
 use crate::stopping::{Stopping, Told, next_stop};
 
 /// Sees to a command that was started: hands on its output, stops it when told to, and waits for its end.
@@ -86,6 +86,15 @@ fn failed(source: io::Error) -> VmError {
 pub(super) fn end_error(error: SandboxError) -> VmError {
     if let SandboxError::CommandNotFound { .. } = error {
         return VmError::NoShell { path: String::new() };
+    }
+    if let SandboxError::Setup {
+        stage: Stage::Network, ..
+    } = &error
+    {
+        return VmError::Network {
+            network: Network::Isolated,
+            source: Arc::new(error),
+        };
     }
     if let SandboxError::WorkingDirectory { path, .. } = &error {
         let workdir = path.display().to_string();

@@ -4,10 +4,12 @@
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use hm_sandbox::{DNS_FORWARD_V4, DNS_FORWARD_V6};
 use hm_store::{Owners, Store};
 
 use crate::machine::Network;
@@ -59,24 +61,64 @@ fn make(layer: &Path, kind: LayerKind, owners: Owners) -> io::Result<()> {
         let (uid, gid) = owners.on_disk(uid, gid).unzip();
         chown(&workspace, uid, gid)?;
     }
-    if host {
-        return Ok(());
-    }
     let etc = layer.join("etc");
-    folder(&etc)?;
+    let [resolvers, hosts] = ["resolv.conf", "hosts"].map(|name| etc.join(name));
     match network {
+        // The image is this machine's own system, which has both.
+        Network::Host | Network::None if host => {}
         Network::Host => {
-            for name in ["resolv.conf", "hosts"] {
-                match fs::read(Path::new("/etc").join(name)) {
-                    Ok(text) => file(&etc.join(name), &text)?,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(())
+            folder(&etc)?;
+            copy_of_host(&resolvers, <[u8]>::to_vec)?;
+            copy_of_host(&hosts, <[u8]>::to_vec)?;
         }
-        Network::Isolated | Network::None => file(&etc.join("hosts"), LOCALHOST.as_bytes()),
+        Network::Isolated => {
+            folder(&etc)?;
+            copy_of_host(&resolvers, reachable_resolvers)?;
+            if !host {
+                copy_of_host(&hosts, <[u8]>::to_vec)?;
+            }
+        }
+        Network::None => {
+            folder(&etc)?;
+            file(&hosts, LOCALHOST.as_bytes())?;
+        }
     }
+    Ok(())
+}
+
+/// Makes a file like this machine's one of the same name in `/etc`, if it has one.
+fn copy_of_host(path: &Path, change: impl FnOnce(&[u8]) -> Vec<u8>) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default();
+    match fs::read(Path::new("/etc").join(name)) {
+        Ok(text) => file(path, &change(&text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A resolver that listens on this machine's loopback is asked by an address that is handed on to it (`resolv.conf(5)`).
+fn reachable_resolvers(text: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(text);
+    let lines = text.lines().map(|line| match resolver(line) {
+        Some(IpAddr::V4(address)) if address.is_loopback() || address.is_unspecified() => {
+            format!("nameserver {DNS_FORWARD_V4}\n")
+        }
+        Some(IpAddr::V6(address)) if address.is_loopback() || address.is_unspecified() => {
+            format!("nameserver {DNS_FORWARD_V6}\n")
+        }
+        Some(_) | None => format!("{line}\n"),
+    });
+    let mut lines: Vec<String> = lines.collect();
+    if !lines.iter().any(|line| resolver(line).is_some()) {
+        // Without one the resolver of this machine itself is meant.
+        lines.push(format!("nameserver {DNS_FORWARD_V4}\n"));
+    }
+    lines.concat().into_bytes()
+}
+
+fn resolver(line: &str) -> Option<IpAddr> {
+    let address = line.trim().strip_prefix("nameserver")?.trim();
+    address.parse().ok()
 }
 
 /// Modes are set apart from the making, whatever the process's umask is.
@@ -88,4 +130,22 @@ fn folder(path: &Path) -> io::Result<()> {
 fn file(path: &Path, text: &[u8]) -> io::Result<()> {
     fs::write(path, text)?;
     fs::set_permissions(path, Permissions::from_mode(0o644))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resolvers_on_loopback_are_replaced() {
+        let changed = |text: &str| String::from_utf8(reachable_resolvers(text.as_bytes())).unwrap();
+        let text = "search example.com\nnameserver 127.0.0.53\nnameserver ::1\nnameserver 192.0.2.1\noptions edns0\n";
+        let expected = "search example.com\nnameserver 169.254.1.53\nnameserver fd68:6d00::53\nnameserver 192.0.2.1\noptions edns0\n";
+        assert_eq!(changed(text), expected);
+        assert_eq!(changed("# none\n"), "# none\nnameserver 169.254.1.53\n");
+        assert_eq!(
+            changed("nameserver fe80::1%eth0"),
+            "nameserver fe80::1%eth0\nnameserver 169.254.1.53\n"
+        );
+    }
 }

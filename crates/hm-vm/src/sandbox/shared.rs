@@ -11,6 +11,7 @@ use hm_store::{ImageDigest, Images, Scratch, SnapshotBase, SnapshotError, Stack,
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
+use super::backend::SandboxSettings;
 use super::image::SandboxImage;
 use super::layers::{Layers, relative};
 use super::machine_layer::{LayerKind, MachineLayers};
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     /// Where the Docker engine is whose images are `docker-daemon:NAME`.
     pub(super) engine: OnceLock<String>,
     expose: Vec<PathBuf>,
+    pasta: Option<PathBuf>,
     launcher: OnceCell<Launcher>,
     machine_layers: MachineLayers,
     resolved: Mutex<HashMap<ImageDigest, Arc<SandboxImage>>>,
@@ -42,8 +44,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(store: Store, images: (Images, Arc<dyn PullObserver>), expose: Vec<PathBuf>) -> Self {
+    pub(super) fn new(settings: SandboxSettings, images: (Images, Arc<dyn PullObserver>)) -> Self {
+        let SandboxSettings { store, expose, pasta } = settings;
         Self {
+            pasta,
             store,
             images,
             in_use: InUse::default(),
@@ -67,7 +71,8 @@ impl Shared {
             };
             Launcher::start(LauncherSettings {
                 host_view: Some(view),
-                classic_mount: false,
+                pasta: self.pasta.clone(),
+                ..LauncherSettings::default()
             })
             .await
         };

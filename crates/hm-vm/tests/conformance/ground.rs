@@ -66,6 +66,7 @@ impl Ground {
                 let settings = SandboxSettings {
                     store: store.clone(),
                     expose: Vec::new(),
+                    pasta: None,
                 };
                 (Arc::new(SandboxBackend::new(settings)), "host")
             }

@@ -10,6 +10,7 @@ use super::doctor_machine;
 use crate::cli::{DoctorArgs, Format};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::network::{self, Lack};
 use crate::output;
 use crate::process::Process;
 use crate::users;
@@ -55,7 +56,9 @@ pub(crate) fn doctor(args: &DoctorArgs, process: &Process) -> Result<Exit, CliEr
             let told = CliError::from_error("sandbox_unavailable", Exit::Unavailable, &error);
             NAMESPACE_FIXES.into_iter().fold(told, CliError::fix)
         })?;
-        (findings(&confinement, process), Exit::Success)
+        let mut found = findings(&confinement, process);
+        found.push(runtime.block_on(networks(process)));
+        (found, Exit::Success)
     } else {
         let exit = if asked.is_ok() {
             Exit::Success
@@ -84,9 +87,54 @@ async fn ask() -> Result<Confinement, SandboxError> {
     Ok(confinement)
 }
 
+/// Tries whether steps can have a network of their own.
+async fn networks(process: &Process) -> Finding {
+    let lacking = |is: String, fix: &str| Finding {
+        what: "networks",
+        state: State::Lack,
+        is,
+        fix: Some(fix.to_owned()),
+    };
+    let pasta = match network::isolated(process) {
+        Ok(pasta) => Some(pasta),
+        Err(Lack { what, fix }) => return lacking(format!("steps share the host's: {what}"), fix),
+    };
+    let settings = LauncherSettings {
+        pasta,
+        ..LauncherSettings::default()
+    };
+    let tried = async {
+        let launcher = Launcher::start(settings).await?;
+        let tried = launcher.try_isolated_network().await;
+        launcher.close().await?;
+        tried
+    };
+    match tried.await {
+        Ok(true) => holds(
+            "networks",
+            "each step has its own, with a way out; the host's loopback is out of reach",
+        ),
+        Ok(false) => holds(
+            "networks",
+            "each step has its own; this host itself has no default route",
+        ),
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            let is = format!(
+                "steps can't have one of their own: {error}{}",
+                cause.unwrap_or_default()
+            );
+            lacking(is, "HM_SANDBOX__NETWORK=host hm run   # steps share the host's network")
+        }
+    }
+}
+
 fn findings(confinement: &Confinement, process: &Process) -> Vec<Finding> {
     vec![
-        holds("namespaces", "mount, PID, UTS, IPC; network where a step asks for none"),
+        holds(
+            "namespaces",
+            "mount, PID, UTS, IPC; network unless a step asks for the host's",
+        ),
         ids(confinement.ids, process),
         holds("capabilities", "Docker's default set without MKNOD; no_new_privs"),
         holds("system calls", "filtered (seccomp mode 2)"),

@@ -22,6 +22,7 @@ mod logs;
 #[expect(dead_code, reason = "the tests of the store use more of it")]
 #[path = "../../../hm-store/tests/registry/made.rs"]
 mod made;
+mod network;
 mod ordinary_user;
 mod outcomes;
 #[expect(dead_code, reason = "the tests of the store use more of it")]

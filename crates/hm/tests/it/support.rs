@@ -61,6 +61,8 @@ impl Lab {
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.path("home"))
             .env("HM_STORE__DIR", self.store())
+            // Steps speak with their test on loopback.
+            .env("HM_SANDBOX__NETWORK", "host")
             .current_dir(self.tree())
             .stdin(Stdio::null());
         command
@@ -85,13 +87,14 @@ impl Lab {
 
     /// Starts a run whose events are read one by one.
     pub(crate) fn start(&self, ir: &Ir, flags: &[&str]) -> LiveRun {
-        let mut child = self
-            .run_command(ir)
-            .args(flags)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = self.run_command(ir);
+        command.args(flags);
+        self.start_command(command)
+    }
+
+    #[expect(clippy::unused_self, reason = "a run needs its lab")]
+    pub(crate) fn start_command(&self, mut command: Command) -> LiveRun {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let events = BufReader::new(child.stdout.take().unwrap());
         LiveRun {
             child,

@@ -1,0 +1,132 @@
+//! A gateway as the launcher knows it.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, WaitOptions, pidfd_send_signal, waitpid};
+
+use super::holder;
+use crate::error::{SetupError, Stage, at};
+use crate::launcher::Context;
+use crate::protocol::{Channel, Outcome, Received, decode_outcome};
+use crate::sys::{self, CloneFlags, Cloned};
+
+/// How long pasta and the maker may take. They need milliseconds.
+const PATIENCE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
+
+/// A running gateway. It ends with [`Gateway::close`], or with the launcher.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    holder: Pid,
+    holder_fd: OwnedFd,
+    /// To the maker.
+    makes: Channel,
+    ready: OwnedFd,
+    state: State,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Starting,
+    Ready { has_uplink: bool },
+    Failed(SetupError),
+}
+
+impl Gateway {
+    /// Starts one with this pasta(1), and does not wait for it.
+    pub(crate) fn start(context: &Context, pasta: &Path) -> Result<Self, SetupError> {
+        let failed = || at(Stage::Network, "gateway");
+        let (ours, theirs) = Channel::pair().map_err(failed())?;
+        let (ready, write_end) = pipe_with(PipeFlags::CLOEXEC).map_err(failed())?;
+        let cloned = sys::clone_process(&context.single_thread, CloneFlags::HOLDER).map_err(failed())?;
+        let (holder, holder_fd) = match cloned {
+            Cloned::Child => holder::run(context, pasta, theirs, &write_end),
+            Cloned::Parent { pid, pidfd } => (pid, pidfd),
+        };
+        drop((theirs, write_end));
+        let gateway = Self {
+            holder,
+            holder_fd,
+            makes: Channel::new(ours),
+            ready,
+            state: State::Starting,
+        };
+        gateway.ask();
+        Ok(gateway)
+    }
+
+    /// A namespace that nobody has had, connected and ready to be entered.
+    pub(crate) fn take(&mut self) -> Result<OwnedFd, SetupError> {
+        self.wait_until_ready()?;
+        let made = self.receive();
+        // One is always made ahead.
+        self.ask();
+        made
+    }
+
+    /// Whether there is a way out at all: the host may have none.
+    pub(crate) fn wait_until_ready(&mut self) -> Result<bool, SetupError> {
+        if let State::Starting = self.state {
+            self.state = match self.read_state() {
+                Ok(has_uplink) => State::Ready { has_uplink },
+                Err(error) => State::Failed(error),
+            };
+        }
+        match &self.state {
+            State::Ready { has_uplink } => Ok(*has_uplink),
+            State::Failed(error) => Err(error.clone()),
+            State::Starting => Err(gone()),
+        }
+    }
+
+    /// Ends everything that the holder holds, and returns when it is gone.
+    pub(crate) fn close(self) {
+        let _gone = pidfd_send_signal(&self.holder_fd, Signal::KILL);
+        let _reaped = rustix::io::retry_on_intr(|| waitpid(Some(self.holder), WaitOptions::empty()));
+    }
+
+    fn read_state(&self) -> Result<bool, SetupError> {
+        wait_for(&self.ready)?;
+        let mut buffer = [0; 4096];
+        let count = rustix::io::read(&self.ready, &mut buffer).map_err(at(Stage::Network, "gateway"))?;
+        match decode_outcome(buffer.get(..count).unwrap_or_default()) {
+            Ok(Outcome::Code(has_uplink)) => Ok(has_uplink != 0),
+            Ok(Outcome::Failed(error)) => Err(error),
+            _ => Err(gone()),
+        }
+    }
+
+    fn receive(&self) -> Result<OwnedFd, SetupError> {
+        wait_for(&self.makes)?;
+        let received = self.makes.receive().map_err(at(Stage::Network, "gateway"))?;
+        let Some(Received { message, mut fds }) = received else {
+            return Err(gone());
+        };
+        match (decode_outcome(&message), fds.pop()) {
+            (Ok(Outcome::Code(0)), Some(namespace)) => Ok(namespace),
+            (Ok(Outcome::Failed(error)), _) => Err(error),
+            _ => Err(gone()),
+        }
+    }
+
+    /// Whether it was heard shows when the answer is waited for.
+    fn ask(&self) {
+        let _unheard = self.makes.send(b"m", &[], false);
+    }
+}
+
+fn wait_for(what: &impl AsFd) -> Result<(), SetupError> {
+    let mut fds = [PollFd::new(what, PollFlags::IN)];
+    match rustix::io::retry_on_intr(|| poll(&mut fds, Some(&PATIENCE))) {
+        Ok(0) => Err(SetupError::new(Stage::Network, Errno::TIMEDOUT, "gateway")),
+        Ok(_) => Ok(()),
+        Err(errno) => Err(SetupError::new(Stage::Network, errno, "gateway")),
+    }
+}
+
+fn gone() -> SetupError {
+    SetupError::new(Stage::Network, Errno::PIPE, "gateway")
+}

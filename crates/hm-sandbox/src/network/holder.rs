@@ -1,0 +1,208 @@
+//! The process that holds what a gateway needs: PID 1 of a namespace, so that all of it goes when the holder goes.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, FileType, Mode, OFlags, makedev};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount, mount_bind};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::thread::{Gid, LinkNameSpaceType, Uid, move_into_link_name_space};
+
+use super::maker;
+use super::uplink::{self, Families};
+use crate::error::{SetupError, Stage, at};
+use crate::launcher::Context;
+use crate::overlay::attach;
+use crate::protocol::{Channel, Outcome, encode_outcome};
+use crate::step::{clone_tree, tie_to_launcher};
+use crate::sys::{self, CloneFlags, Cloned};
+
+/// What pasta is under where the launcher has root on the host: nobody.
+const NOBODY: &str = "0 65534 1";
+
+const TUN_FOLDER: &str = "/dev/net";
+const TUN: &str = "/dev/net/tun";
+/// Number of the device (kernel: Documentation/networking/tuntap.rst).
+const TUN_NUMBER: (u32, u32) = (10, 200);
+/// Where the holder's mount namespace shows the gateway's network namespace.
+const GATEWAY: &str = "/dev/net/gateway";
+
+/// Starts maker and pasta, tells on `ready` how it went, and stays. Runs in a new process in new PID and mount
+/// namespaces.
+pub(super) fn run(context: &Context, program: &Path, makes: OwnedFd, ready: &OwnedFd) -> ! {
+    let outcome = match set_up(context, program, makes, ready) {
+        Ok(families) => Outcome::Code(i32::from(families.any())),
+        Err(error) => Outcome::Failed(error),
+    };
+    // Nobody reads it any more if the launcher is gone, and then this process is going, too.
+    let _gone = rustix::io::write(ready, &encode_outcome(&outcome));
+    loop {
+        // The maker stays as long as there is something to hold.
+        if rustix::process::wait(WaitOptions::empty()).is_err() {
+            sys::exit_now(0);
+        }
+    }
+}
+
+fn set_up(context: &Context, program: &Path, makes: OwnedFd, ready: &OwnedFd) -> Result<Families, SetupError> {
+    tie_to_launcher(context, [&makes, ready].into_iter())?;
+    let failed = || at(Stage::Network, "gateway");
+    // The processes of this namespace, whose maps and namespaces are needed.
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("proc", "/proc", "proc", flags, None).map_err(at(Stage::Network, "/proc"))?;
+    let families = Families::of_this_namespace();
+    let (maker, go) = start_maker(context, families, makes)?;
+    if families.any() {
+        offer_devices(context, maker)?;
+    }
+    // Only now: the maker leaves the gateway's namespace for each one that it makes, and pasta must never be in those.
+    rustix::io::write(&go, b"g").map_err(failed())?;
+    if families.any() {
+        start_pasta(context, program, maker).map_err(|problem| match problem {
+            Problem::Setup(errno) => failed()(errno),
+            Problem::Pasta(said) => SetupError::new(Stage::Network, Errno::NOTCONN, format!("pasta: {said}")),
+        })?;
+    }
+    Ok(families)
+}
+
+/// Starts the maker, which does nothing before it is told to by the pipe.
+fn start_maker(context: &Context, families: Families, makes: OwnedFd) -> Result<(Pid, OwnedFd), SetupError> {
+    let failed = || at(Stage::Network, "gateway");
+    let (wait, go) = pipe_with(PipeFlags::CLOEXEC).map_err(failed())?;
+    let flags = if context.rootless {
+        CloneFlags::NETWORK
+    } else {
+        CloneFlags::NETWORK_AND_USERS
+    };
+    match sys::clone_process(&context.single_thread, flags).map_err(failed())? {
+        Cloned::Child => {
+            drop(go);
+            let told = rustix::io::retry_on_intr(|| rustix::io::read(&wait, &mut [0; 1]));
+            let served = match told {
+                Ok(1) if context.rootless || become_first_user().is_ok() => {
+                    maker::serve(&context.single_thread, families, &Channel::new(makes))
+                }
+                _ => Err(Errno::PERM),
+            };
+            sys::exit_now(i32::from(served.is_err()))
+        }
+        Cloned::Parent { pid, pidfd: _ } => {
+            if !context.rootless {
+                for map in ["uid_map", "gid_map"] {
+                    let path = of_process(pid, map);
+                    fs::write(&path, NOBODY).map_err(|error| {
+                        SetupError::new(Stage::Network, Errno::from_io_error(&error).unwrap_or(Errno::IO), path)
+                    })?;
+                }
+            }
+            Ok((pid, go))
+        }
+    }
+}
+
+fn of_process(pid: Pid, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{}/{name}", pid.as_raw_nonzero()))
+}
+
+/// Takes on user and group 0 of the user namespace that this process is in.
+fn become_first_user() -> Result<(), Errno> {
+    rustix::thread::set_thread_groups(&[])?;
+    rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
+}
+
+/// Shows pasta the tap driver, which root alone may open on some hosts, and the gateway's namespace, at whose process
+/// it may not look.
+fn offer_devices(context: &Context, maker: Pid) -> Result<(), SetupError> {
+    let failed = |path: &'static str| at(Stage::Network, path);
+    let tun = if context.device_nodes {
+        None
+    } else {
+        Some(clone_tree(Path::new(TUN), false, false).map_err(failed(TUN))?)
+    };
+    mount("tmpfs", TUN_FOLDER, "tmpfs", MountFlags::NOSUID, c"mode=755").map_err(failed(TUN_FOLDER))?;
+    rustix::process::umask(Mode::empty());
+    let mode = Mode::from_raw_mode(0o666);
+    match tun {
+        None => {
+            let number = makedev(TUN_NUMBER.0, TUN_NUMBER.1);
+            rustix::fs::mknodat(CWD, TUN, FileType::CharacterDevice, mode, number).map_err(failed(TUN))?;
+        }
+        Some(tun) => {
+            rustix::fs::mknodat(CWD, TUN, FileType::RegularFile, mode, 0).map_err(failed(TUN))?;
+            attach(&tun, Path::new(TUN))?;
+        }
+    }
+    rustix::fs::mknodat(CWD, GATEWAY, FileType::RegularFile, mode, 0).map_err(failed(GATEWAY))?;
+    mount_bind(of_process(maker, "ns/net"), GATEWAY).map_err(failed(GATEWAY))
+}
+
+enum Problem {
+    Setup(Errno),
+    Pasta(String),
+}
+
+impl From<Errno> for Problem {
+    fn from(errno: Errno) -> Self {
+        Self::Setup(errno)
+    }
+}
+
+/// Returns when pasta has gone into the background, and with that its device is ready.
+fn start_pasta(context: &Context, program: &Path, maker: Pid) -> Result<(), Problem> {
+    let (said, errors) = pipe_with(PipeFlags::CLOEXEC)?;
+    let pasta = match sys::clone_process(&context.single_thread, CloneFlags::NONE)? {
+        Cloned::Child => {
+            drop(said);
+            let complain = errors.try_clone();
+            let problem = match enter_users(context, maker) {
+                Ok(()) => uplink::become_pasta(program, Path::new(GATEWAY), errors),
+                Err(errno) => errno.into(),
+            };
+            if let Ok(complain) = complain {
+                let _told = rustix::io::write(complain, format!("can't be started: {problem}").as_bytes());
+            }
+            sys::exit_now(1)
+        }
+        Cloned::Parent { pid, pidfd: _ } => pid,
+    };
+    drop(errors);
+    let ended = waitpid(Some(pasta), WaitOptions::empty())?;
+    if ended.is_some_and(|(_, status)| status.exit_status() == Some(0)) {
+        Ok(())
+    } else {
+        Err(Problem::Pasta(last_line(&said)))
+    }
+}
+
+/// Where the launcher has root, pasta is nobody in the user namespace that the gateway belongs to.
+fn enter_users(context: &Context, maker: Pid) -> Result<(), Errno> {
+    if context.rootless {
+        return Ok(());
+    }
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let users = rustix::fs::open(of_process(maker, "ns/user"), flags, Mode::empty())?;
+    move_into_link_name_space(users.as_fd(), Some(LinkNameSpaceType::User))?;
+    become_first_user()
+}
+
+/// What was said last, of what is there.
+fn last_line(said: &OwnedFd) -> String {
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    while poll(&mut [PollFd::new(said, PollFlags::IN)], Some(&now)) == Ok(1) {
+        match rustix::io::read(said, &mut buffer) {
+            Ok(count @ 1..) => text.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+            Ok(_) | Err(_) => break,
+        }
+    }
+    let text = String::from_utf8_lossy(&text);
+    let last = text.lines().rev().find(|line| !line.trim().is_empty());
+    last.unwrap_or("it ended without a word").trim().to_owned()
+}

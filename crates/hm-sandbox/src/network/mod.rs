@@ -1,0 +1,19 @@
+//! Networks of their own for steps, with a way out. The design is told in `docs/design/network.md`.
+//!
+//! ```text
+//! step ── veth ── gateway ── tap ── pasta ── the host's sockets
+//! ```
+//!
+//! The *gateway* is a network namespace that forwards and masquerades. The *maker*, a process that lives in it, makes a
+//! namespace for each step ahead of time. The *holder* is the parent of both maker and pasta and takes them with it.
+
+mod gateway;
+mod holder;
+mod links;
+mod maker;
+mod masquerade;
+mod netlink;
+mod uplink;
+
+pub(crate) use gateway::Gateway;
+pub use uplink::{DNS_FORWARD_V4, DNS_FORWARD_V6};

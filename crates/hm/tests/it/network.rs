@@ -1,0 +1,173 @@
+//! Which network steps have.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::{Ir, Lab, Run};
+
+const NAMESPACE: &str = "readlink /proc/self/ns/net";
+
+fn of_host() -> String {
+    fs::read_link("/proc/self/ns/net").unwrap().display().to_string()
+}
+
+/// Whether steps of this machine can have a network of their own: the note and the default are held against it.
+fn has_pasta() -> bool {
+    let path = std::env::var_os("PATH").unwrap();
+    std::env::split_paths(&path).any(|folder| folder.join("pasta").exists()) && Path::new("/dev/net/tun").exists()
+}
+
+/// With the default of the machine.
+fn command(lab: &Lab, ir: &Ir) -> Command {
+    let mut command = lab.run_command(ir);
+    command.env_remove("HM_SANDBOX__NETWORK");
+    command
+}
+
+fn run(lab: &Lab, ir: &Ir) -> Run {
+    Run::of(&command(lab, ir).output().unwrap())
+}
+
+fn without_pasta(lab: &Lab, ir: &Ir) -> Command {
+    let mut command = command(lab, ir);
+    command.env("PATH", "/nowhere");
+    command
+}
+
+#[test]
+fn steps_have_networks_of_their_own_where_pasta_is_installed() {
+    assert!(has_pasta(), "install pasta: apt-get install passt");
+    let lab = Lab::new();
+    let run = run(&lab, &Ir::new().step("a", NAMESPACE).step("b", NAMESPACE).after("a")).passed();
+    let [a, b] = ["a", "b"].map(|step| run.stdout(step)[0].to_owned());
+    assert!(a != of_host() && b != of_host() && a != b, "{a} {b}");
+    assert!(!run.stderr.contains("network"), "{}", run.stderr);
+}
+
+#[test]
+fn without_pasta_steps_share_the_machines_network_and_one_note_says_so() {
+    let lab = Lab::new();
+    let ir = Ir::new().step("a", NAMESPACE).step("b", NAMESPACE).after("a");
+    let run = Run::of(&without_pasta(&lab, &ir).output().unwrap()).passed();
+    assert_eq!(
+        (run.stdout("a"), run.stdout("b")),
+        (vec![&*of_host()], vec![&*of_host()])
+    );
+    assert_eq!(run.stderr.matches("note:").count(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains("apt-get install passt"), "{}", run.stderr);
+    // Who chose it needs no note.
+    let chosen = without_pasta(&lab, &ir).env("HM_SANDBOX__NETWORK", "host").output();
+    assert_eq!(Run::of(&chosen.unwrap()).passed().stderr, "");
+}
+
+#[test]
+fn an_isolated_network_that_was_asked_for_is_not_replaced() {
+    let lab = Lab::new();
+    let configured = without_pasta(&lab, &Ir::new().step("a", "true"))
+        .env("HM_SANDBOX__NETWORK", "isolated")
+        .output()
+        .unwrap();
+    let run = Run::of(&configured);
+    assert_eq!(
+        (run.code, run.events[0]["code"].as_str()),
+        (Some(4), Some("network_unavailable"))
+    );
+    let ir = Ir::new().step("a", "true").with("network", json!("isolated"));
+    let run = Run::of(&without_pasta(&lab, &ir).output().unwrap());
+    assert_eq!(
+        (run.code, run.events[0]["code"].as_str()),
+        (Some(7), Some("feature_unsupported"))
+    );
+    assert!(
+        run.events[0]["fixes"].to_string().contains("apt-get install passt"),
+        "{run:#?}"
+    );
+}
+
+/// A folder for `PATH` with a pasta that does nothing but this.
+fn broken_pasta(lab: &Lab) -> PathBuf {
+    let folder = lab.path("broken");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("pasta"), "#!/bin/sh\necho no luck today >&2; exit 1\n").unwrap();
+    fs::set_permissions(folder.join("pasta"), fs::Permissions::from_mode(0o755)).unwrap();
+    // The program is started as nobody.
+    fs::set_permissions(lab.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+#[test]
+fn a_pasta_that_fails_is_an_error_of_the_step() {
+    let lab = Lab::new();
+    let mut command = command(&lab, &Ir::new().step("a", "true"));
+    let run = Run::of(&command.env("PATH", broken_pasta(&lab)).output().unwrap());
+    assert_eq!((run.code, run.status("a")), (Some(1), "errored"));
+    let causes = run.end("a")["causes"].to_string();
+    assert!(
+        causes.contains("\\\"isolated\\\"") && causes.contains("pasta: no luck today"),
+        "{causes}"
+    );
+}
+
+#[test]
+fn a_result_of_one_network_is_none_of_another() {
+    let lab = Lab::new();
+    let ir = Ir::new().step("a", NAMESPACE).forever();
+    let own = run(&lab, &ir).passed().stdout("a")[0].to_owned();
+    assert_eq!(run(&lab, &ir).passed().status("a"), "cached");
+    let fallback = Run::of(&without_pasta(&lab, &ir).output().unwrap()).passed();
+    assert_eq!(
+        (fallback.status("a"), fallback.stdout("a")),
+        ("passed", vec![&*of_host()])
+    );
+    let asked = Ir::new()
+        .step("a", NAMESPACE)
+        .forever()
+        .with("network", json!("isolated"));
+    let same = run(&lab, &asked).passed();
+    assert_eq!(
+        (same.status("a"), same.stdout("a")),
+        ("cached", vec![&*own]),
+        "it is the same as the default"
+    );
+    let chosen = lab
+        .run_command(&ir)
+        .env("HM_SANDBOX__NETWORK", "host")
+        .output()
+        .unwrap();
+    assert_eq!(Run::of(&chosen).passed().status("a"), "cached", "as the fallback");
+}
+
+#[test]
+fn a_killed_build_leaves_no_pasta() {
+    let lab = Lab::new();
+    // Another name tells it from the pasta of other tests.
+    let folder = lab.path("named");
+    fs::create_dir(&folder).unwrap();
+    let pasta = Command::new("sh").args(["-c", "command -v pasta"]).output().unwrap();
+    let pasta = String::from_utf8(pasta.stdout).unwrap();
+    symlink(pasta.trim(), folder.join("pasta")).unwrap();
+    fs::set_permissions(lab.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let named = folder.join("pasta").display().to_string();
+    let mut command = command(&lab, &Ir::new().step("a", "echo ready; sleep 1000"));
+    command.env("PATH", &folder);
+    let mut live = lab.start_command(command);
+    live.wait_for_line("ready");
+    let running = || {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+        lines.filter(|line| line.starts_with(named.as_bytes())).count()
+    };
+    assert_eq!(running(), 1);
+    live.child.kill().unwrap();
+    live.child.wait().unwrap();
+    // The launcher ends everything when it sees the end of its owner.
+    let began = std::time::Instant::now();
+    while running() > 0 {
+        assert!(began.elapsed().as_secs() < 60, "it still runs");
+        std::thread::yield_now();
+    }
+}
