@@ -15,7 +15,7 @@ mod stopping;
 mod user;
 
 pub use cache_key::{BootsFrom, EnvKey, KeyInput, PolicyMaterial};
-pub use docker::{DockerBackend, DockerError, DockerSettings};
+pub use docker::{DockerBackend, DockerError, DockerSettings, EngineObserver};
 pub use hm_store::workspace::Workspace;
 pub use hm_store::{CacheKey, ContentHash, ImageDigest};
 pub use machine::{

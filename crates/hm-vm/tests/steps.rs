@@ -91,6 +91,7 @@ impl World {
             base: parent.map_or(StepBase::Image(&self.image), StepBase::Parent),
             workspace: self.workspace.as_ref(),
             machine_env: &self.machine_env,
+            is_last_child: false,
             keep_snapshot: true,
             keep_failed: false,
             grace: Duration::from_secs(10),

@@ -3,15 +3,26 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hm_vm::DockerError;
+use hm_vm::{DockerError, EngineObserver};
 use serde_json::Value;
 
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::output;
 use crate::process::Process;
 
 /// Where an engine listens unless something else is said.
 const SOCKET: &str = "/var/run/docker.sock";
+
+/// Tells on standard error what the engine does that takes long.
+#[derive(Debug)]
+pub(crate) struct Notes;
+
+impl EngineObserver for Notes {
+    fn note(&self, text: &str) {
+        output::note(text);
+    }
+}
 
 /// `DOCKER_HOST`, else the host of the context of `DOCKER_CONTEXT` or of the configuration, else the first socket that is
 /// there: Docker's, Docker Desktop's, Podman's of the user, Podman's of the machine.

@@ -415,6 +415,7 @@ impl<L: EventLog> Dispatcher<L> {
             step_id: self.state.step_id(step),
             parent_snapshot,
             parent_keepsake: parent.and_then(|parent| self.keepsakes.get(&parent).map(Arc::clone)),
+            is_last_child: self.state.is_last_child(step),
             keep,
             stop: self.stops.get(&step).cloned().unwrap_or_default(),
             output,

@@ -64,6 +64,7 @@ impl VmRunner {
             base: boot.base(),
             workspace: build.workspace.as_ref(),
             machine_env: &build.machine_env,
+            is_last_child: context.is_last_child(),
             keep_snapshot: context.keep().snapshot,
             keep_failed: context.keep().when_failed,
             grace: build.grace,

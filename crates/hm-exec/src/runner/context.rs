@@ -67,6 +67,7 @@ pub struct StepContext {
     pub(crate) step_id: StepId,
     pub(crate) parent_snapshot: Option<SnapshotRef>,
     pub(crate) parent_keepsake: Option<Arc<Keepsake>>,
+    pub(crate) is_last_child: bool,
     pub(crate) keep: Keep,
     pub(crate) stop: StopToken,
     pub(crate) output: Arc<dyn StepLog>,
@@ -116,6 +117,11 @@ impl StepContext {
     /// The snapshot that the step boots from; none for a root step.
     pub fn parent_snapshot(&self) -> Option<&SnapshotRef> {
         self.parent_snapshot.as_ref()
+    }
+
+    /// Whether no other step of the build boots from what this one boots from any more.
+    pub fn is_last_child(&self) -> bool {
+        self.is_last_child
     }
 
     /// What the runner left with [`StepContext::remember`] at the step that this one boots from.

@@ -92,6 +92,12 @@ impl BuildState {
         }
     }
 
+    /// Whether all other steps that boot from what this one boots from have ended.
+    pub fn is_last_child(&self, at: StepIndex) -> bool {
+        let parent = self.graph().parent(at);
+        parent.is_some_and(|parent| self.slots[parent.get()].open_children == 1)
+    }
+
     /// Takes an input in and says what is to be done, by pushing it to `effects`. `now` is the age of the build and
     /// never goes back. Inputs after [`Effect::Finish`] do nothing.
     pub fn apply(&mut self, now: Duration, input: Input, effects: &mut Vec<Effect>) {

@@ -24,6 +24,14 @@ pub struct DockerSettings {
     pub host: String,
     /// Put on all that is made as the label `dev.hm.run`.
     pub run: Option<String>,
+    /// Hears of pulls.
+    pub observer: Option<Arc<dyn EngineObserver>>,
+}
+
+/// Hears what an engine does that takes long.
+pub trait EngineObserver: Send + Sync + std::fmt::Debug {
+    /// A line about it.
+    fn note(&self, text: &str);
 }
 
 /// Makes machines of containers. Clones are the same backend.
@@ -66,6 +74,8 @@ impl DockerBackend {
             notes,
             between: Vec::new(),
             container: None,
+            holds: Vec::new(),
+            left: None,
         }))
     }
 }
@@ -98,6 +108,11 @@ impl VmBackend for DockerBackend {
         let shared = &self.shared;
         // Entered before it is looked at, so that it can't be released in between.
         let mut uses = vec![shared.in_use.enter(snapshot)];
+        if let Some(left) = shared.go_on_in(snapshot, request).await {
+            return Ok(Box::new(DockerMachine::going_on(Arc::clone(shared), left, uses)));
+        }
+        let snapshot = &shared.settled(snapshot).await?;
+        uses.push(shared.in_use.enter(snapshot));
         let node = shared.node(snapshot)?;
         let newer = request
             .workspace
@@ -112,7 +127,8 @@ impl VmBackend for DockerBackend {
     }
 
     async fn content_hash(&self, snapshot: &SnapshotRef) -> Result<ContentHash, VmError> {
-        self.shared.content_hash(snapshot).await
+        let snapshot = self.shared.settled(snapshot).await?;
+        self.shared.content_hash(&snapshot).await
     }
 
     async fn release(&self, snapshot: &SnapshotRef) -> Result<(), VmError> {
@@ -123,12 +139,23 @@ impl VmBackend for DockerBackend {
                 machines,
             });
         }
-        let mut released = self.shared.deltas.take_on(snapshot);
-        released.push(snapshot.clone());
-        released.iter().try_for_each(|gone| self.shared.give_up(gone))
+        let shared = &self.shared;
+        let kept = match shared.take_pending(snapshot).await {
+            Some(made) => made,
+            None => Some(snapshot.clone()),
+        };
+        if let Some(kept) = kept {
+            let mut released = shared.deltas.take_on(&kept);
+            released.push(kept);
+            released.iter().try_for_each(|gone| shared.give_up(gone))?;
+        }
+        shared.give_up_late()
     }
 
     async fn exists(&self, snapshot: &SnapshotRef) -> bool {
+        if self.shared.is_pending(snapshot).await {
+            return true;
+        }
         match self.shared.node(snapshot) {
             // What this process made is there until it gives it up.
             Ok(node) if node.own => self.shared.store.snapshots().exists(snapshot).unwrap_or(false),
@@ -141,13 +168,16 @@ impl VmBackend for DockerBackend {
     async fn close(&self) -> Result<(), VmError> {
         let shared = &self.shared;
         shared.deltas.clear();
+        shared.pendings.clear();
         let removed = shared.janitor.settle().await;
         let own = shared.remove_own().await;
+        let kept = shared.kept_images();
         shared.give_up_all();
-        let problems = removed
-            .into_iter()
-            .chain(own.err())
-            .chain(shared.janitor.settle().await);
+        // An image that a call which was dropped has made is known to nobody, and keeps those that it stands on.
+        let late = shared.janitor.settle().await;
+        let unknown = shared.remove_own_images(&kept).await;
+        let late = late.into_iter().filter(|error| error.status() != Some(409));
+        let problems = removed.into_iter().chain(own.err()).chain(late).chain(unknown.err());
         match problems.into_iter().next() {
             Some(problem) => Err(VmError::Close {
                 source: Arc::new(problem),

@@ -1,20 +1,21 @@
 //! Containers as they are asked for.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use bollard::container::PathStatResponse;
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig};
 use bollard::query_parameters::{ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder};
 
 use super::error::{DockerError, status};
+use super::script::END;
 use super::shared::Shared;
 use crate::machine::{Limits, Network};
 
-/// Takes the command's process group out of the environment before the step's shell sees it: it tells the engine's init
-/// to pass SIGTERM on to the whole group (tini(1)).
-const WRAPPER: &str = "unset TINI_KILL_PROCESS_GROUP; exec sh -c \"$1\"";
-/// The same for a working folder that may not be there: the engine itself would make it.
-const WRAPPER_WITH_FOLDER: &str = "unset TINI_KILL_PROCESS_GROUP; cd \"$2\" || exit 127; exec sh -c \"$1\"";
+/// Runs what it reads from standard input, up to a line that is its first argument. Half of it isn't run.
+pub(super) const READER: &str = "s=; l=; while IFS= read -r l && [ \"$l\" != \"$1\" ]; do s=\"$s$l
+\"; done; [ \"$l\" = \"$1\" ] || exit 125; exec < /dev/null; eval \"$s\"";
+/// Has the engine's init pass SIGTERM on to the whole process group (tini(1)).
+const TO_THE_GROUP: &str = "TINI_KILL_PROCESS_GROUP=1";
 /// Working folder where a command names none; every seed has it.
 pub(super) const WORKDIR: &str = "/workspace";
 /// Bits of Go's `FileMode`, which the engine tells modes in.
@@ -23,47 +24,29 @@ pub(super) const GO_SYMLINK: u32 = 1 << 27;
 /// What the machine calls itself.
 const HOSTNAME: &str = "hm";
 
-/// A command in a container.
+/// A container that runs what it is given when it is started.
 #[derive(Debug)]
-pub(super) struct Command<'a> {
+pub(super) struct Shell<'a> {
     pub(super) image: &'a str,
-    pub(super) cmd: &'a str,
-    pub(super) env: &'a BTreeMap<String, String>,
-    /// Variables of the engine's image that the command is not to see.
-    pub(super) unset: &'a BTreeSet<String>,
-    pub(super) workdir: &'a str,
+    /// Where the shell is looked for.
+    pub(super) path: &'a str,
     pub(super) user: &'a str,
     pub(super) network: Network,
     pub(super) limits: Limits,
 }
 
-impl Command<'_> {
+impl Shell<'_> {
     fn body(&self) -> ContainerCreateBody {
-        let mut env: Vec<String> = self.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        // A name alone takes the variable away (Engine API, ContainerCreate, "Env").
-        let unset = self.unset.iter().map(String::as_str).chain(["HOSTNAME"]);
-        env.extend(
-            unset
-                .filter(|name| !self.env.contains_key(*name))
-                .map(ToOwned::to_owned),
-        );
-        let (wrapper, cmd, folder) = if self.workdir == WORKDIR {
-            (WRAPPER, vec![self.cmd.to_owned()], WORKDIR)
-        } else {
-            (
-                WRAPPER_WITH_FOLDER,
-                vec![self.cmd.to_owned(), self.workdir.to_owned()],
-                "/",
-            )
-        };
-        env.push("TINI_KILL_PROCESS_GROUP=1".to_owned());
         ContainerCreateBody {
             hostname: Some(HOSTNAME.to_owned()),
             user: Some(if self.user.is_empty() { "0" } else { self.user }.to_owned()),
-            env: Some(env),
-            entrypoint: Some(["sh", "-c", wrapper, "sh"].map(ToOwned::to_owned).to_vec()),
-            cmd: Some(cmd),
-            working_dir: Some(folder.to_owned()),
+            env: Some(vec![format!("PATH={}", self.path), TO_THE_GROUP.to_owned()]),
+            entrypoint: Some(["sh", "-c", READER, "sh", END].map(ToOwned::to_owned).to_vec()),
+            cmd: Some(Vec::new()),
+            working_dir: Some("/".to_owned()),
+            attach_stdin: Some(true),
+            open_stdin: Some(true),
+            stdin_once: Some(true),
             host_config: Some(HostConfig {
                 init: Some(true),
                 ..limited(self.limits, host_config(self.network))
@@ -136,9 +119,9 @@ impl Shared {
         }
     }
 
-    /// Makes a container for a command; it doesn't run yet.
-    pub(super) async fn create_for(&self, name: &str, command: &Command<'_>) -> Result<(), DockerError> {
-        self.create_container(name, command.body()).await
+    /// Makes a container for commands; it doesn't run yet.
+    pub(super) async fn create_shell(&self, name: &str, shell: &Shell<'_>) -> Result<(), DockerError> {
+        self.create_container(name, shell.body()).await
     }
 
     /// Makes a container that is only a file system.

@@ -3,12 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bollard::container::LogOutput;
+use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::errors::Error as EngineError;
 use bollard::models::ContainerWaitResponse;
 use bollard::query_parameters::{AttachContainerOptionsBuilder, WaitContainerOptionsBuilder};
 use futures::StreamExt;
 use hm_plugin_protocol::Stream;
+use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use super::error::DockerError;
@@ -18,24 +19,33 @@ use crate::machine::{OutputSink, StopToken};
 use crate::stopping::{Stopping, Told, next_stop};
 
 impl Shared {
-    /// Starts a container, hands on its output byte by byte, stops it when told to, and waits for its end; its exit
+    /// Starts a container, gives it the script to run, hands on its output byte by byte, stops it when told to, and waits for its end; its exit
     /// code. Where it fails, the container may still run.
     pub(super) async fn run(
         &self,
         name: &str,
+        script: String,
         sink: &dyn OutputSink,
         stop: &StopToken,
         grace: Duration,
     ) -> Result<i32, DockerError> {
         let options = AttachContainerOptionsBuilder::default()
             .stream(true)
+            .stdin(true)
             .stdout(true)
             .stderr(true)
             .build();
         let attached = self.docker.attach_container(name, Some(options)).await;
-        let mut output = attached.map_err(DockerError::engine("attach to a container"))?.output;
+        let AttachContainerResults { mut output, mut input } =
+            attached.map_err(DockerError::engine("attach to a container"))?;
         let started = self.docker.start_container(name, None).await;
         started.map_err(DockerError::engine("start a container"))?;
+        let mut given = std::pin::pin!(async {
+            // Where it isn't taken, the container's end says why.
+            drop(input.write_all(script.as_bytes()).await);
+            drop(input.flush().await);
+            std::future::pending::<()>().await;
+        });
         let mut ended = std::pin::pin!(self.ended(name));
         let mut stopping = Stopping::Not;
         let mut open = true;
@@ -46,6 +56,7 @@ impl Shared {
                     continue;
                 }
                 exit = &mut ended => break exit?,
+                () = &mut given => continue,
                 told = next_stop(stop, stopping) => told,
             };
             stopping = match told {

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bollard::models::ImageInspect;
+use bollard::models::{CreateImageInfo, ImageInspect};
 use bollard::query_parameters::CreateImageOptionsBuilder;
-use futures::TryStreamExt;
+use futures::StreamExt;
 
 use super::error::DockerError;
 use super::record::Base;
@@ -25,12 +25,6 @@ pub(super) struct DockerImage {
     pub(super) config: ImageConfig,
     /// For the log of each step.
     pub(super) notes: Vec<String>,
-}
-
-impl DockerImage {
-    pub(super) fn env_names(&self) -> BTreeSet<String> {
-        self.base.env.iter().map(|(name, _)| name.clone()).collect()
-    }
 }
 
 impl Shared {
@@ -83,7 +77,8 @@ impl Shared {
                 self.os, self.arch
             ));
         }
-        if let Some(volumes) = config.volumes.filter(|volumes| !volumes.is_empty()) {
+        let volumes = config.volumes.filter(|volumes| !volumes.is_empty());
+        if let Some(volumes) = &volumes {
             notes.push(format!(
                 "warning: the image {name} declares volumes ({}): what steps write there is not kept",
                 volumes.join(", ")
@@ -103,6 +98,7 @@ impl Shared {
                 uid: identity.uid,
                 gid: identity.gid,
                 home: identity.home,
+                has_volumes: volumes.is_some(),
             },
             depth: layers.len(),
             id,
@@ -126,9 +122,47 @@ impl Shared {
             (name, Some(tag)) => options.from_image(name).tag(tag),
             (name, None) => options.from_image(name),
         };
-        let progress = self.docker.create_image(Some(options.build()), None, None);
-        let pulled = progress.try_for_each(async |_| Ok(())).await;
-        pulled.map_err(DockerError::engine("pull the image"))
+        let note = |text: String| {
+            if let Some(observer) = &self.observer {
+                observer.note(&text);
+            }
+        };
+        note(format!("pulling {name} by the engine"));
+        let mut layers = Layers::default();
+        let mut progress = self.docker.create_image(Some(options.build()), None, None);
+        while let Some(told) = progress.next().await {
+            let CreateImageInfo { id, status, .. } = told.map_err(DockerError::engine("pull the image"))?;
+            if let Some(text) = layers.told(id, status.as_deref().unwrap_or_default()) {
+                note(text);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The layers of an image that is pulled.
+#[derive(Default, Debug)]
+struct Layers {
+    all: BTreeSet<String>,
+    ready: BTreeSet<String>,
+}
+
+impl Layers {
+    /// Takes in what the engine says of a layer; what is worth a line.
+    fn told(&mut self, layer: Option<String>, status: &str) -> Option<String> {
+        let layer = layer?;
+        match status {
+            "Pulling fs layer" => {
+                self.all.insert(layer);
+                None
+            }
+            "Already exists" | "Pull complete" => {
+                self.all.insert(layer.clone());
+                let is_new = self.ready.insert(layer);
+                is_new.then(|| format!("layer {} of {} is ready", self.ready.len(), self.all.len()))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -146,7 +180,21 @@ fn exact(name: &str) -> (&str, Option<&str>) {
 
 #[cfg(test)]
 mod tests {
-    use super::exact;
+    use super::{Layers, exact};
+
+    #[test]
+    fn layers_are_counted_once() {
+        let mut layers = Layers::default();
+        let mut told = |layer: &str, status| layers.told(Some(layer.to_owned()).filter(|id| !id.is_empty()), status);
+        assert_eq!(told("", "Pulling from o/i"), None);
+        for layer in ["a", "b"] {
+            assert_eq!(told(layer, "Pulling fs layer"), None);
+        }
+        assert_eq!(told("b", "Downloading"), None);
+        assert_eq!(told("b", "Pull complete").as_deref(), Some("layer 1 of 2 is ready"));
+        assert_eq!(told("b", "Pull complete"), None);
+        assert_eq!(told("a", "Already exists").as_deref(), Some("layer 2 of 2 is ready"));
+    }
 
     #[test]
     fn a_tag_is_always_named() {

@@ -1,6 +1,5 @@
 //! From a container to a snapshot.
 
-use std::collections::BTreeSet;
 use std::io;
 
 use bollard::body_try_stream;
@@ -25,7 +24,6 @@ pub(super) struct Keep<'a> {
     pub(super) parent: Option<&'a SnapshotRef>,
     /// Layers of the image that the container was made from.
     pub(super) depth: usize,
-    pub(super) env_names: BTreeSet<String>,
     pub(super) base: Base,
     pub(super) tree: Option<TreeId>,
     pub(super) origin: Origin,
@@ -38,7 +36,6 @@ impl Shared {
             container,
             parent,
             depth,
-            env_names,
             base,
             tree,
             origin,
@@ -56,7 +53,6 @@ impl Shared {
             tree,
             base,
             depth,
-            env_names,
         };
         self.keep_record(record)
     }

@@ -1,21 +1,22 @@
 //! One machine: a snapshot, and a container for each command.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use hm_plugin_protocol::SnapshotRef;
 
-use super::container::{Command, GO_DIR, GO_SYMLINK, WORKDIR};
+use super::container::{GO_DIR, GO_SYMLINK, Shell, WORKDIR};
 use super::error::DockerError;
 use super::janitor;
 use super::keep::Keep;
 use super::nodes::Node;
+use super::pending::Left;
 use super::record::{Origin, Record};
+use super::script::script;
 use super::shared::{Shared, exec_error, start_error};
-use crate::environment;
+use crate::environment::{self, DEFAULT_PATH};
 use crate::in_use::Use;
-use crate::machine::{ExecOutcome, ExecRequest, Limits, Network, Vm, VmError};
+use crate::machine::{ExecOutcome, ExecRequest, Limits, MachineRequest, Network, Vm, VmError};
 
 /// 128 + SIGTERM.
 const TERMINATED: i32 = 143;
@@ -35,14 +36,26 @@ pub(super) struct DockerMachine {
     /// Snapshots that were made between two commands, for nobody else.
     pub(super) between: Vec<SnapshotRef>,
     pub(super) container: Option<Container>,
+    /// Of what its container was made from, where another machine made it.
+    pub(super) holds: Vec<Use>,
+    /// What it was handed over as.
+    pub(super) left: Option<SnapshotRef>,
 }
 
-/// What a command ran, or runs, in.
+/// What commands ran, or run, in.
 #[derive(Debug)]
 pub(super) struct Container {
-    name: String,
-    env_names: BTreeSet<String>,
+    pub(super) name: String,
+    network: Network,
+    limits: Limits,
     phase: Phase,
+}
+
+impl Container {
+    /// Whether a machine of this kind could go on in it.
+    pub(super) fn suits(&self, request: &MachineRequest) -> bool {
+        self.network == request.network && self.limits == request.limits
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,16 +66,41 @@ enum Phase {
     Started,
     /// Its command has ended.
     Ended,
+    /// Its command was given up, and has ended. What was asked for it may still be on its way, so it isn't started again.
+    GivenUp,
 }
 
 impl DockerMachine {
+    /// The machine that goes on where another one ended.
+    pub(super) fn going_on(shared: Arc<Shared>, left: Left, uses: Vec<Use>) -> Self {
+        let Left {
+            container,
+            base,
+            record,
+            hold,
+        } = left;
+        Self {
+            shared,
+            snapshot: base,
+            record,
+            network: container.network,
+            limits: container.limits,
+            uses,
+            notes: Vec::new(),
+            between: Vec::new(),
+            container: Some(container),
+            holds: vec![hold],
+            left: None,
+        }
+    }
+
     /// Sees a command to its end whose `exec` was dropped. A container of which nobody knows how far it is goes.
     async fn await_dropped(&mut self) -> Result<(), VmError> {
         let Some(container) = &mut self.container else {
             return Ok(());
         };
         match container.phase {
-            Phase::Ended => Ok(()),
+            Phase::Ended | Phase::GivenUp => Ok(()),
             Phase::Started => {
                 let docker = &self.shared.docker;
                 janitor::kill(docker, &container.name, "SIGKILL")
@@ -70,7 +108,7 @@ impl DockerMachine {
                     .map_err(exec_error)?;
                 // Its end is nobody's business; that it has ended is.
                 drop(self.shared.ended(&container.name).await);
-                container.phase = Phase::Ended;
+                container.phase = Phase::GivenUp;
                 Ok(())
             }
             Phase::Asked => {
@@ -81,32 +119,56 @@ impl DockerMachine {
         }
     }
 
-    /// Makes the container of a command.
-    async fn prepare(&mut self, request: &ExecRequest) -> Result<String, VmError> {
+    /// The container that the next command runs in: the one of the last command, else a new one.
+    async fn prepare(&mut self, path: &str) -> Result<String, VmError> {
+        self.take_back().await?;
+        self.await_dropped().await?;
+        if self.container.is_some() && !self.can_go_on() {
+            let between = self.keep().await?;
+            self.between.push(between);
+        }
+        if let Some(container) = &self.container {
+            return Ok(container.name.clone());
+        }
         let shared = Arc::clone(&self.shared);
         let record = Arc::clone(&self.record);
-        let base = &record.base;
-        let env = environment::effective(&base.env, &base.home, request.env.clone());
-        let workdir = request.workdir.as_deref().unwrap_or(WORKDIR);
         let name = shared.new_name();
-        let env_names = record.env_names.iter().chain(env.keys()).cloned().collect();
         self.container = Some(Container {
             name: name.clone(),
-            env_names,
+            network: self.network,
+            limits: self.limits,
             phase: Phase::Asked,
         });
-        let command = Command {
+        let shell = Shell {
             image: &record.image,
-            cmd: &request.cmd,
-            env: &env,
-            unset: &record.env_names,
-            workdir,
-            user: &base.user,
+            path,
+            user: &record.base.user,
             network: self.network,
             limits: self.limits,
         };
-        shared.create_for(&name, &command).await.map_err(start_error)?;
+        shared.create_shell(&name, &shell).await.map_err(start_error)?;
         Ok(name)
+    }
+
+    /// Whether the container can be started again.
+    fn can_go_on(&self) -> bool {
+        let is_whole = self
+            .container
+            .as_ref()
+            .is_some_and(|container| container.phase == Phase::Ended);
+        // What is in volumes is in no snapshot, so the next command is not to see it either.
+        is_whole && !self.record.base.has_volumes
+    }
+
+    /// Goes on from what it was handed over as.
+    async fn take_back(&mut self) -> Result<(), VmError> {
+        if let Some(left) = self.left.take() {
+            let snapshot = self.shared.settled(&left).await?;
+            self.record = self.shared.node(&snapshot)?.record;
+            self.uses.push(self.shared.in_use.enter(&snapshot));
+            self.snapshot = snapshot;
+        }
+        Ok(())
     }
 
     async fn is_folder(&self, container: &str, path: &str) -> Result<bool, VmError> {
@@ -141,7 +203,7 @@ impl DockerMachine {
     /// What may be behind an exit code of 127 but a command that isn't there: no working folder, no shell.
     async fn not_run(&self, container: &str, request: &ExecRequest) -> Result<Option<VmError>, VmError> {
         let workdir = request.workdir.as_deref().unwrap_or(WORKDIR);
-        if workdir != WORKDIR && !self.is_folder(container, workdir).await? {
+        if !self.is_folder(container, workdir).await? {
             return Ok(Some(VmError::Workdir {
                 workdir: workdir.to_owned(),
                 source: None,
@@ -154,6 +216,7 @@ impl DockerMachine {
     }
 
     async fn keep(&mut self) -> Result<SnapshotRef, VmError> {
+        self.take_back().await?;
         self.await_dropped().await?;
         let record = Arc::clone(&self.record);
         let snapshot = if let Some(container) = &self.container {
@@ -161,7 +224,6 @@ impl DockerMachine {
                 container: &container.name,
                 parent: Some(&self.snapshot),
                 depth: record.depth,
-                env_names: container.env_names.clone(),
                 base: record.base.clone(),
                 tree: record.tree,
                 origin: Origin::Step,
@@ -216,13 +278,12 @@ impl Vm for DockerMachine {
                 usage: None,
             });
         }
-        self.await_dropped().await?;
-        if self.container.is_some() {
-            // A container has one command: the next one goes on from what this one left.
-            let between = self.keep().await?;
-            self.between.push(between);
-        }
-        let name = self.prepare(&request).await?;
+        let base = &self.record.base;
+        let env = environment::effective(&base.env, &base.home, request.env.clone());
+        let given = base.env.iter().map(|(name, _)| name.as_str());
+        let text = script(&request.cmd, &env, given, request.workdir.as_deref().unwrap_or(WORKDIR));
+        let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
+        let name = self.prepare(path).await?;
         if let Some(container) = &mut self.container {
             container.phase = Phase::Started;
         }
@@ -232,7 +293,9 @@ impl Vm for DockerMachine {
             name: &name,
             armed: true,
         };
-        let ended = shared.run(&name, &*request.sink, &request.stop, request.grace).await;
+        let ended = shared
+            .run(&name, text, &*request.sink, &request.stop, request.grace)
+            .await;
         match ended {
             Ok(exit) => {
                 guard.armed = false;
@@ -267,6 +330,22 @@ impl Vm for DockerMachine {
         Ok(snapshot)
     }
 
+    async fn hand_over(&mut self) -> Result<SnapshotRef, VmError> {
+        self.await_dropped().await?;
+        let Some(container) = self.can_go_on().then(|| self.container.take()).flatten() else {
+            return self.snapshot().await;
+        };
+        let snapshot = self.shared.leave(Left {
+            container,
+            base: self.snapshot.clone(),
+            record: Arc::clone(&self.record),
+            hold: self.shared.holds.enter(&self.snapshot),
+        });
+        self.uses.push(self.shared.in_use.enter(&snapshot));
+        self.left = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+
     fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }
@@ -274,9 +353,11 @@ impl Vm for DockerMachine {
     async fn close(mut self: Box<Self>) -> Result<(), VmError> {
         self.await_dropped().await?;
         self.discard();
+        self.holds.clear();
         self.between
             .drain(..)
-            .try_for_each(|snapshot| self.shared.give_up(&snapshot))
+            .try_for_each(|snapshot| self.shared.give_up(&snapshot))?;
+        self.shared.give_up_late()
     }
 }
 

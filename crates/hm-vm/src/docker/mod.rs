@@ -15,12 +15,14 @@ mod janitor;
 mod keep;
 mod machine;
 mod nodes;
+mod pending;
 mod record;
+mod script;
 mod shared;
 mod sweep;
 mod upload;
 mod workspace;
 
-pub use backend::{DockerBackend, DockerSettings};
+pub use backend::{DockerBackend, DockerSettings, EngineObserver};
 pub(crate) use connect::connect;
 pub use error::DockerError;

@@ -1,6 +1,6 @@
 //! The snapshots that this process made or uses, and when their images can go.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use hm_plugin_protocol::SnapshotRef;
@@ -86,6 +86,12 @@ impl Nodes {
             }
         }
         gone
+    }
+
+    /// The images that something refers to.
+    pub(super) fn kept_images(&self, is_persistent: impl Fn(&SnapshotRef) -> bool) -> HashSet<String> {
+        let kept = self.by_snapshot.iter().filter(|(id, _)| is_persistent(id));
+        kept.map(|(_, node)| node.record.image.clone()).collect()
     }
 
     /// Forgets all; the images that this process made and that nothing refers to, those on top first.

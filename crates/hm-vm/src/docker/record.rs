@@ -1,6 +1,5 @@
 //! What is kept about a snapshot.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -28,8 +27,6 @@ pub(super) struct Record {
     pub(super) base: Base,
     /// Layers of the engine's image, at most.
     pub(super) depth: usize,
-    /// Names of variables that the engine's image may set.
-    pub(super) env_names: BTreeSet<String>,
 }
 
 /// How a snapshot came about.
@@ -53,6 +50,8 @@ pub(super) struct Base {
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) home: String,
+    /// Folders whose files are in no snapshot: each container has others.
+    pub(super) has_volumes: bool,
 }
 
 impl Record {

@@ -1,6 +1,6 @@
 //! What all machines of one backend share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,11 +11,12 @@ use hm_plugin_protocol::SnapshotRef;
 use hm_store::Store;
 use uuid::Uuid;
 
-use super::backend::DockerSettings;
+use super::backend::{DockerSettings, EngineObserver};
 use super::connect::{Connection, connect};
 use super::error::DockerError;
 use super::janitor::Janitor;
 use super::nodes::{Node, Nodes};
+use super::pending::Pendings;
 use super::record::Record;
 use super::workspace::Deltas;
 use crate::in_use::InUse;
@@ -38,7 +39,11 @@ pub(super) struct Shared {
     pub(super) labels: HashMap<String, String>,
     pub(super) store_id: String,
     pub(super) in_use: InUse,
+    pub(super) observer: Option<Arc<dyn EngineObserver>>,
+    /// Snapshots that containers are made from which outlive their machines.
+    pub(super) holds: InUse,
     pub(super) deltas: Deltas,
+    pub(super) pendings: Pendings,
     pub(super) janitor: Janitor,
     nodes: Mutex<Nodes>,
     counter: AtomicU64,
@@ -46,7 +51,12 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) async fn connect(settings: DockerSettings) -> Result<Self, DockerError> {
-        let DockerSettings { store, host, run } = settings;
+        let DockerSettings {
+            store,
+            host,
+            run,
+            observer,
+        } = settings;
         let Connection { docker, os, arch } = connect(&host).await?;
         let store_id = store_id(&store)?;
         let mut labels = HashMap::from([
@@ -61,7 +71,10 @@ impl Shared {
             labels,
             store_id,
             in_use: InUse::default(),
+            holds: InUse::default(),
+            observer,
             deltas: Deltas::default(),
+            pendings: Pendings::default(),
             janitor: Janitor::start(docker.clone()),
             docker,
             nodes: Mutex::default(),
@@ -109,12 +122,20 @@ impl Shared {
 
     /// Gives up a snapshot here and in the store; its image goes when nothing needs it.
     pub(super) fn give_up(&self, snapshot: &SnapshotRef) -> Result<(), VmError> {
+        if self.put_off(snapshot) {
+            return Ok(());
+        }
         self.store.snapshots().release(snapshot).map_err(snapshot_error)?;
         let gone = self.nodes().release(snapshot, |id| self.is_persistent(id));
         for image in gone {
             self.janitor.remove_image(image);
         }
         Ok(())
+    }
+
+    /// The images that cache entries refer to, of those that this process made.
+    pub(super) fn kept_images(&self) -> HashSet<String> {
+        self.nodes().kept_images(|id| self.is_persistent(id))
     }
 
     /// Gives up all that no cache entry refers to.

@@ -47,6 +47,18 @@ impl Shared {
         Ok(())
     }
 
+    /// Removes the images that this lease has made, but these, and what they stand on.
+    pub(super) async fn remove_own_images(&self, kept: &HashSet<String>) -> Result<(), DockerError> {
+        let mut own = self.images().await?;
+        let lease = self.store.lease().as_str();
+        own.retain(|image| {
+            has_no_name(image)
+                && image.labels.get(LEASE_LABEL).is_some_and(|label| label == lease)
+                && !kept.contains(&image.id)
+        });
+        self.remove_images(own).await
+    }
+
     async fn containers(&self, label: &str) -> Result<Vec<ContainerSummary>, DockerError> {
         let options = ListContainersOptionsBuilder::default()
             .all(true)

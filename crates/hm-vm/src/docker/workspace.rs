@@ -14,15 +14,17 @@ use hm_store::{ImageDigest, TreeId};
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
-use super::container::{Command, GO_DIR, GO_SYMLINK};
+use super::container::{GO_DIR, GO_SYMLINK, Shell};
 use super::error::DockerError;
 use super::exec::Gathered;
 use super::image::DockerImage;
 use super::keep::Keep;
 use super::nodes::Node;
 use super::record::{Origin, Record};
+use super::script::script;
 use super::shared::Shared;
 use super::upload::Upload;
+use crate::environment::DEFAULT_PATH;
 use crate::machine::{Limits, Network, StopToken, VmError};
 use crate::memory::conflict_note;
 
@@ -118,7 +120,6 @@ impl Shared {
             container: name,
             parent: None,
             depth: image.depth,
-            env_names: image.env_names(),
             base: image.base.clone(),
             tree: workspace.map(|workspace| workspace.tree),
             origin: Origin::Seed,
@@ -200,7 +201,6 @@ impl Shared {
             container,
             parent: Some(snapshot),
             depth: record.depth,
-            env_names: record.env_names.clone(),
             base: record.base.clone(),
             tree: Some(tree),
             origin: Origin::Delta,
@@ -209,30 +209,29 @@ impl Shared {
     }
 
     /// Runs a script in a container of its own: engines have no request that removes a file.
-    async fn remove_by(&self, name: &str, image: &str, script: Vec<u8>) -> Result<(), DockerError> {
-        let command = Command {
+    async fn remove_by(&self, name: &str, image: &str, removals: Vec<u8>) -> Result<(), DockerError> {
+        let shell = Shell {
             image,
-            cmd: &format!("PATH=\"$PATH:/usr/bin:/bin\"; . /{SCRIPT}"),
-            env: &BTreeMap::new(),
-            unset: &BTreeSet::new(),
-            workdir: "/",
+            path: DEFAULT_PATH,
             user: "0",
             network: Network::None,
             limits: Limits::default(),
         };
-        self.create_for(name, &command).await?;
+        self.create_shell(name, &shell).await?;
         let upload = Upload {
             uid: 0,
             gid: 0,
             root: false,
             workspace: None,
             entries: Vec::new(),
-            script: Some((SCRIPT, script)),
+            script: Some((SCRIPT, removals)),
         };
         self.upload(name, upload).await?;
         let said = Gathered::default();
         let stop = StopToken::new();
-        let exit = self.run(name, &said, &stop, std::time::Duration::ZERO).await?;
+        let env = BTreeMap::from([("PATH".to_owned(), DEFAULT_PATH.to_owned())]);
+        let text = script(&format!(". /{SCRIPT}"), &env, [], "/");
+        let exit = self.run(name, text, &said, &stop, std::time::Duration::ZERO).await?;
         match exit {
             0 => Ok(()),
             exit => Err(DockerError::Removal {

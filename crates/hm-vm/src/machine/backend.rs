@@ -76,6 +76,12 @@ pub trait Vm: Send + Debug {
     /// the snapshot. The snapshot holds no `/proc`, `/sys`, `/dev` and no process.
     async fn snapshot(&mut self) -> Result<SnapshotRef, VmError>;
 
+    /// As [`Vm::snapshot`], for the end of a machine's work: a snapshot for other machines of this backend, which no cache
+    /// entry will refer to. A backend may put off what such a snapshot costs until a machine is made of it.
+    async fn hand_over(&mut self) -> Result<SnapshotRef, VmError> {
+        self.snapshot().await
+    }
+
     /// Notes for the step's log about how the machine was made, such as conflicts under the delta rule. Each note is
     /// given once.
     fn take_notes(&mut self) -> Vec<String>;

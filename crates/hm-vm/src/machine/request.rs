@@ -135,6 +135,9 @@ pub struct MachineRequest {
     pub network: Network,
     /// What each command in it may use.
     pub limits: Limits,
+    /// No other machine is made of the snapshot from now on, and nothing is asked about it but to release it: the
+    /// backend may use it up. Says nothing where a machine is made of an image.
+    pub last: bool,
 }
 
 /// Where commands start: the workspace.

@@ -49,6 +49,7 @@ impl MemoryMachine {
             workspace,
             network: _,
             limits: _,
+            last: _,
         } = request;
         let mut fs = start.fs.clone();
         let identity = user_of(&fs, &start.config)?;

@@ -242,6 +242,10 @@ impl HmVm {
                 NetworkMode::None => Network::None,
             },
             limits: spec.step.resources.as_ref().map(Limits::from).unwrap_or_default(),
+            last: match spec.base {
+                StepBase::Image(_) => false,
+                StepBase::Parent(parent) => spec.is_last_child && !self.cached().contains(&parent.snapshot),
+            },
         };
         Ok(match spec.base {
             StepBase::Image(image) => self.backend().create(image, &request).await?,
@@ -293,8 +297,12 @@ impl HmVm {
         if stopped || !wanted {
             return Ok(run);
         }
-        let snapshot = machine.snapshot().await?;
-        if let Some(reservation) = reservation.filter(|_| passed) {
+        let reservation = reservation.filter(|_| passed);
+        let snapshot = match &reservation {
+            Some(_) => machine.snapshot().await?,
+            None => machine.hand_over().await?,
+        };
+        if let Some(reservation) = reservation {
             run.state = StepState::Key(reservation.key);
             run.pending = Some(PendingEntry {
                 reservation,

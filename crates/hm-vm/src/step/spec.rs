@@ -32,6 +32,8 @@ pub struct StepSpec<'a> {
     pub workspace: Option<&'a Arc<Workspace>>,
     /// The environment that `hm` runs in, for policies that name variables of it.
     pub machine_env: &'a BTreeMap<String, String>,
+    /// No other step boots from what this one boots from any more.
+    pub is_last_child: bool,
     /// Keep the file system of a step that passed, although it isn't cached.
     pub keep_snapshot: bool,
     /// Keep the file system of a step that failed.

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bollard::query_parameters::CreateImageOptionsBuilder;
+use bollard::query_parameters::{CreateImageOptionsBuilder, ImportImageOptionsBuilder};
 use bollard::{API_DEFAULT_VERSION, Docker, body_full};
 use futures::TryStreamExt;
 use hm_store::Store;
@@ -34,6 +34,7 @@ pub(crate) async fn backend(store: &Store) -> DockerBackend {
         store: store.clone(),
         host: host(),
         run: None,
+        observer: None,
     };
     DockerBackend::connect(settings).await.unwrap_or_else(|error| {
         panic!(
@@ -76,6 +77,29 @@ pub(crate) async fn import(name: &str, tag: &str, archive: Vec<u8>, changes: &[&
     }
     let imported = docker.create_image(Some(options), Some(body_full(archive.into())), None);
     imported.try_for_each(async |_| Ok(())).await.unwrap();
+}
+
+/// Loads this machine's own files as an image for another architecture.
+pub(crate) async fn load_for(name: &str, architecture: &str) {
+    let docker = client().negotiate_version().await.unwrap();
+    let own = docker.inspect_image(image().await).await.unwrap();
+    let layers = own.root_fs.unwrap().layers.unwrap();
+    let rootfs = serde_json::json!({ "type": "layers", "diff_ids": layers });
+    let config = serde_json::json!({ "architecture": architecture, "os": "linux", "config": {}, "rootfs": rootfs });
+    let manifest = serde_json::json!([{ "Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"] }]);
+    let mut all = Builder::new(Vec::new());
+    for (path, content) in [
+        ("manifest.json", manifest.to_string().into_bytes()),
+        ("config.json", config.to_string().into_bytes()),
+        ("layer.tar", archive()),
+    ] {
+        let mut header = header(EntryType::Regular, 0o644, content.len());
+        all.append_data(&mut header, path, &content[..]).unwrap();
+    }
+    let options = ImportImageOptionsBuilder::default().quiet(true).build();
+    let body = body_full(all.into_inner().unwrap().into());
+    let loaded = docker.import_image(options, body, None);
+    loaded.try_for_each(async |_| Ok(())).await.unwrap();
 }
 
 pub(crate) fn archive() -> Vec<u8> {

@@ -120,6 +120,21 @@ impl Ground {
         self.backend.restore(from, &request).await.unwrap()
     }
 
+    /// The last machine of a snapshot.
+    pub(crate) async fn restore_last(&self, from: &SnapshotRef, workspace: Option<Arc<Workspace>>) -> Box<dyn Vm> {
+        let request = MachineRequest {
+            workspace,
+            network: Network::Host,
+            last: true,
+            ..MachineRequest::default()
+        };
+        self.backend.restore(from, &request).await.unwrap()
+    }
+
+    pub(crate) async fn try_restore(&self, from: &SnapshotRef) -> Result<Box<dyn Vm>, VmError> {
+        self.backend.restore(from, &MachineRequest::default()).await
+    }
+
     /// A machine from the image runs a command and leaves a snapshot.
     pub(crate) async fn left_by(&self, cmd: &str) -> SnapshotRef {
         let mut machine = self.boot().await;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
-use crate::bodies::{BODIES, Body, DOCKER_BODIES, SANDBOX_BODIES};
+use crate::bodies::{BODIES, Body, DOCKER_BODIES, REAL_BODIES, SANDBOX_BODIES};
 use crate::ground::{Ground, Kind};
 
 fn main() -> ExitCode {
@@ -23,25 +23,28 @@ fn main() -> ExitCode {
     let kinds = Kind::all();
     let bodies = kinds.into_iter().flat_map(|kind| {
         let own = match kind {
-            Kind::Memory => &[],
-            Kind::Sandbox => SANDBOX_BODIES,
-            Kind::Docker => DOCKER_BODIES,
+            Kind::Memory => [&[][..], &[]],
+            Kind::Sandbox => [REAL_BODIES, SANDBOX_BODIES],
+            Kind::Docker => [REAL_BODIES, DOCKER_BODIES],
         };
-        BODIES.iter().chain(own).map(move |Body { name, run }| {
-            Trial::test(format!("{}::{name}", kind.name()), move || {
-                let runtime = tokio::runtime::Builder::new_multi_thread()
-                    .worker_threads(2)
-                    .enable_all()
-                    .build()?;
-                runtime.block_on(async {
-                    let ground = Ground::new(kind).await;
-                    run(&ground).await;
-                    ground.close().await;
-                });
-                Ok(())
+        BODIES
+            .iter()
+            .chain(own.into_iter().flatten())
+            .map(move |Body { name, run }| {
+                Trial::test(format!("{}::{name}", kind.name()), move || {
+                    let runtime = tokio::runtime::Builder::new_multi_thread()
+                        .worker_threads(2)
+                        .enable_all()
+                        .build()?;
+                    runtime.block_on(async {
+                        let ground = Ground::new(kind).await;
+                        run(&ground).await;
+                        ground.close().await;
+                    });
+                    Ok(())
+                })
+                .with_ignored_flag(matches!(kind, Kind::Docker) && engine::is_impossible())
             })
-            .with_ignored_flag(matches!(kind, Kind::Docker) && engine::is_impossible())
-        })
     });
     let trials = bodies.chain(ordinary_user::tests()).collect();
     libtest_mimic::run(&arguments, trials).exit_code()

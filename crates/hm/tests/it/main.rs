@@ -11,6 +11,7 @@ mod cache;
 mod check;
 mod command_line;
 mod crash;
+mod docker;
 mod environment;
 mod examples;
 mod graph;

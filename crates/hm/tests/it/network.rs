@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{Ir, Lab, Run};
+use crate::support::{Ir, Lab, LiveRun, Run};
 
 const NAMESPACE: &str = "readlink /proc/self/ns/net";
 
@@ -154,7 +154,7 @@ fn a_killed_build_leaves_no_pasta() {
     let named = folder.join("pasta").display().to_string();
     let mut command = command(&lab, &Ir::new().step("a", "echo ready; sleep 1000"));
     command.env("PATH", &folder);
-    let mut live = lab.start_command(command);
+    let mut live = LiveRun::spawn(&mut command);
     live.wait_for_line("ready");
     let running = || {
         let processes = fs::read_dir("/proc").unwrap().flatten();

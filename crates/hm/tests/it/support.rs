@@ -87,20 +87,7 @@ impl Lab {
 
     /// Starts a run whose events are read one by one.
     pub(crate) fn start(&self, ir: &Ir, flags: &[&str]) -> LiveRun {
-        let mut command = self.run_command(ir);
-        command.args(flags);
-        self.start_command(command)
-    }
-
-    #[expect(clippy::unused_self, reason = "a run needs its lab")]
-    pub(crate) fn start_command(&self, mut command: Command) -> LiveRun {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let events = BufReader::new(child.stdout.take().unwrap());
-        LiveRun {
-            child,
-            events,
-            seen: Vec::new(),
-        }
+        LiveRun::spawn(self.run_command(ir).args(flags))
     }
 }
 
@@ -289,6 +276,17 @@ pub(crate) struct LiveRun {
 }
 
 impl LiveRun {
+    /// Starts a command whose output is events.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let events = BufReader::new(child.stdout.take().unwrap());
+        Self {
+            child,
+            events,
+            seen: Vec::new(),
+        }
+    }
+
     /// Reads on until an event is as wanted.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, wanted: impl Fn(&Value) -> bool) -> &Value {

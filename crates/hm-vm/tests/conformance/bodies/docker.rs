@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListImagesOptionsBuilder};
 use hm_store::{Store, StoreSettings, SystemClock};
-use hm_vm::{MachineRequest, Network, VmBackend};
+use hm_vm::{Limits, MachineRequest, Network, VmBackend};
 
 use crate::engine;
 use crate::ground::{Ground, left, request, run, run_request, says};
@@ -31,7 +31,7 @@ pub(super) async fn deep_chains_are_flattened(ground: &Ground) {
     let mut machine = ground.boot_with(Some(ground.capture())).await;
     let mut last = left(&mut *machine, "echo 0 > log; echo old > removed").await;
     machine.close().await.unwrap();
-    for number in 1..130 {
+    for number in 1..160 {
         let mut machine = ground.restore(&last).await;
         let cmd = format!("echo {number} >> log; rm -f removed; echo x > f{number}");
         let next = left(&mut *machine, &cmd).await;
@@ -42,7 +42,7 @@ pub(super) async fn deep_chains_are_flattened(ground: &Ground) {
     ground.tree.write("f", "user 2");
     let mut machine = ground.restore_with(&last, Some(ground.capture())).await;
     let cmd = "wc -l < log; ls | wc -l; [ ! -e removed ] && cat f; echo $HOME";
-    says(&mut *machine, cmd, "130\n131\nuser 2/root\n").await;
+    says(&mut *machine, cmd, "160\n161\nuser 2/root\n").await;
     machine.close().await.unwrap();
 }
 
@@ -198,10 +198,99 @@ pub(super) async fn an_unchanged_tree_is_sent_once(ground: &Ground) {
     assert_eq!(left_of(&ground.store).await.1, before);
 }
 
-pub(super) async fn a_hundred_megabytes_arrive_whole(ground: &Ground) {
-    let mut machine = ground.boot().await;
-    let ran = run(&mut *machine, "head -c 104857601 /dev/zero").await;
-    assert_eq!((ran.exit, ran.out.len()), (0, 104_857_601));
+/// Steps of which each has one child run in one container.
+pub(super) async fn a_chain_that_is_handed_over_makes_no_image(ground: &Ground) {
+    ground.tree.write("f", "user");
+    let mut machine = ground.boot_with(Some(ground.capture())).await;
+    let before = left_of(&ground.store).await;
+    says(&mut *machine, "echo 0 > log", "").await;
+    let mut kept = machine.hand_over().await.unwrap();
+    machine.close().await.unwrap();
+    for number in 1..4 {
+        let mut machine = ground.restore_last(&kept, Some(ground.capture())).await;
+        says(&mut *machine, &format!("echo {number} >> log"), "").await;
+        kept = machine.hand_over().await.unwrap();
+        machine.close().await.unwrap();
+    }
+    let after = left_of(&ground.store).await;
+    // The container that the workspace was put into may still be on its way out.
+    assert!(after.0 <= 2, "{after:?}");
+    assert_eq!(after.1, before.1);
+    // Only one that isn't the last needs an image.
+    let mut machine = ground.restore(&kept).await;
+    says(&mut *machine, "cat log", "0\n1\n2\n3\n").await;
+    assert_eq!(left_of(&ground.store).await.1, before.1 + 1);
+    machine.close().await.unwrap();
+}
+
+/// Nor does the next command see them, which may run in the same container.
+pub(super) async fn volumes_are_in_no_snapshot(ground: &Ground) {
+    engine::import("hm-conformance-volume", "1", engine::archive(), &["VOLUME /data"]).await;
+    let image = ground.backend.resolve_image("hm-conformance-volume:1").await.unwrap();
+    let mut machine = ground.backend.create(&image, &MachineRequest::default()).await.unwrap();
+    let notes = machine.take_notes().join("\n");
+    assert!(notes.contains("/data"), "{notes}");
+    says(&mut *machine, "echo x > /data/f; echo y > g", "").await;
+    says(&mut *machine, "ls /data; cat g", "y\n").await;
+    let kept = machine.hand_over().await.unwrap();
+    machine.close().await.unwrap();
+    let mut machine = ground.restore_last(&kept, None).await;
+    says(&mut *machine, "ls /data; cat g", "y\n").await;
+    machine.close().await.unwrap();
+}
+
+/// The image is one of this machine's own files, said to be for another.
+pub(super) async fn an_image_for_another_platform_is_told(ground: &Ground) {
+    let other = if std::env::consts::ARCH == "aarch64" {
+        "s390x"
+    } else {
+        "arm64"
+    };
+    engine::load_for("hm-conformance-other:1", other).await;
+    let image = ground.backend.resolve_image("hm-conformance-other:1").await.unwrap();
+    let mut machine = ground.backend.create(&image, &MachineRequest::default()).await.unwrap();
+    let notes = machine.take_notes().join("\n");
+    let version = engine::client().version().await.unwrap();
+    let own = format!("{}/{}", version.os.unwrap(), version.arch.unwrap());
+    assert!(
+        notes.contains(&format!("linux/{other}")) && notes.contains(&own),
+        "{notes}"
+    );
+    machine.close().await.unwrap();
+}
+
+pub(super) async fn limits_are_the_engines(ground: &Ground) {
+    let asked = MachineRequest {
+        limits: Limits {
+            cpus: Some(0.5),
+            memory_mib: Some(48),
+            pids: Some(16),
+        },
+        ..MachineRequest::default()
+    };
+    let mut machine = ground.backend.create(&ground.image, &asked).await.unwrap();
+    let places = "/sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max";
+    let quota = run(&mut *machine, &format!("cat {places} 2> /dev/null"))
+        .await
+        .out_text();
+    assert_eq!(quota.split_whitespace().next(), Some("50000"));
+    let many = run(&mut *machine, "for n in $(seq 40); do sleep 5 & done; kill $(jobs -p)").await;
+    assert!(many.exit != 0 && many.err_text().contains("fork"), "{many:?}");
+    let much = machine
+        .exec(request("head -c 200000000 /dev/zero | sort > /dev/null"))
+        .await
+        .unwrap();
+    assert!(much.exit == 137 && much.out_of_memory, "{much:?}");
+    let little = machine.exec(request("exit 137")).await.unwrap();
+    assert!(!little.out_of_memory, "{little:?}");
+    let kept = machine.hand_over().await.unwrap();
+    machine.close().await.unwrap();
+    // One without limits doesn't go on where these hold.
+    let mut machine = ground.restore_last(&kept, None).await;
+    let quota = run(&mut *machine, &format!("cat {places} 2> /dev/null"))
+        .await
+        .out_text();
+    assert_ne!(quota.split_whitespace().next(), Some("50000"));
     machine.close().await.unwrap();
 }
 

@@ -4,8 +4,10 @@ mod command;
 mod delta;
 mod docker;
 mod files;
+mod hand_over;
 mod image;
 mod output;
+mod real;
 mod sandbox;
 mod snapshot;
 mod stop;
@@ -85,6 +87,14 @@ bodies! {
         content_hash_sees_every_change
         removals_stay_removed
     }
+    hand_over {
+        is_a_snapshot
+        the_last_machine_goes_on
+        a_newer_tree_is_put_on_it
+        what_it_stands_on_may_be_released
+        has_the_content_hash_of_a_snapshot
+        the_machine_itself_can_go_on
+    }
     workspace {
         is_exact
         is_writable_and_nobody_elses
@@ -102,6 +112,15 @@ bodies! {
         several_trees_one_after_the_other
         siblings_share_it
         does_not_count_for_the_content_hash
+    }
+}
+
+bodies! {
+    REAL_BODIES:
+    real {
+        a_hundred_megabytes_arrive_whole
+        a_full_disk_is_the_commands_failure
+        can_be_dropped_at_any_point
     }
 }
 
@@ -132,7 +151,10 @@ bodies! {
         no_network_means_loopback_only
         an_image_without_a_shell_is_an_error
         an_unchanged_tree_is_sent_once
-        a_hundred_megabytes_arrive_whole
+        a_chain_that_is_handed_over_makes_no_image
+        an_image_for_another_platform_is_told
+        volumes_are_in_no_snapshot
+        limits_are_the_engines
         a_snapshot_of_another_process_can_be_used
         gives_what_the_sandbox_gives
         its_images_boot_in_the_sandbox

@@ -287,6 +287,7 @@ pub(super) async fn cached_steps_outlive_the_process(ground: &Ground) {
             base: StepBase::Image(&image),
             workspace: None,
             machine_env: &env,
+            is_last_child: false,
             keep_snapshot: false,
             keep_failed: false,
             grace: Duration::from_secs(10),

@@ -1,0 +1,85 @@
+//! What machines with a kernel have and those in memory have not.
+
+use std::pin::pin;
+use std::task::Poll;
+
+use hm_vm::MachineRequest;
+
+use crate::ground::{Ground, request, run, says};
+
+pub(super) async fn a_hundred_megabytes_arrive_whole(ground: &Ground) {
+    let mut machine = ground.boot().await;
+    let ran = run(&mut *machine, "head -c 104857601 /dev/zero; printf end").await;
+    assert_eq!((ran.exit, ran.out.len()), (0, 104_857_604));
+    let (zeros, end) = ran.out.split_at(104_857_601);
+    assert!(zeros.iter().all(|byte| *byte == 0) && end == b"end");
+    machine.close().await.unwrap();
+}
+
+/// A device that is full fails the command, and nothing but it.
+pub(super) async fn a_full_disk_is_the_commands_failure(ground: &Ground) {
+    let mut machine = ground.boot().await;
+    let ran = run(&mut *machine, "echo kept > f; cat f > /dev/full").await;
+    assert!(
+        ran.exit != 0 && ran.err_text().contains("No space left on device"),
+        "{ran:?}"
+    );
+    says(&mut *machine, "cat f", "kept\n").await;
+    let kept = machine.snapshot().await.unwrap();
+    machine.close().await.unwrap();
+    let mut machine = ground.restore(&kept).await;
+    says(&mut *machine, "cat f", "kept\n").await;
+    machine.close().await.unwrap();
+}
+
+/// Polls a future so many times at most, and drops it.
+async fn polled<F: Future>(future: F, times: usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = times;
+    std::future::poll_fn(|context| {
+        let Some(less) = left.checked_sub(1) else {
+            return Poll::Ready(None);
+        };
+        left = less;
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+/// Whatever is dropped, wherever it is: nothing goes on, and what was there before is whole.
+pub(super) async fn can_be_dropped_at_any_point(ground: &Ground) {
+    ground.tree.write("f", "user 1");
+    let asked = MachineRequest {
+        workspace: Some(ground.capture()),
+        ..MachineRequest::default()
+    };
+    let mut machine = ground.boot_with(asked.workspace.clone()).await;
+    says(&mut *machine, "echo kept > g", "").await;
+    let kept = machine.snapshot().await.unwrap();
+    machine.close().await.unwrap();
+    ground.tree.write("f", "user 2");
+    let newer = MachineRequest {
+        workspace: Some(ground.capture()),
+        ..MachineRequest::default()
+    };
+    for times in [0, 1, 2, 3, 4, 5, 7, 9, 12, 16, 22, 30] {
+        drop(polled(ground.backend.create(&ground.image, &asked), times).await);
+        drop(polled(ground.backend.restore(&kept, &newer), times).await);
+        let mut machine = ground.backend.restore(&kept, &asked).await.unwrap();
+        drop(
+            polled(
+                machine.exec(request("echo more >> g; echo said; echo x > h; rm g")),
+                times,
+            )
+            .await,
+        );
+        drop(polled(machine.snapshot(), times).await);
+        let ran = run(&mut *machine, "cat f; ls").await;
+        assert_eq!(ran.exit, 0, "{times}: {}", ran.err_text());
+        assert!(ran.out_text().starts_with("user 1"), "{times}: {ran:?}");
+        machine.close().await.unwrap();
+        let mut machine = ground.backend.restore(&kept, &newer).await.unwrap();
+        says(&mut *machine, "cat f g; ls", "user 2kept\nf\ng\n").await;
+        machine.close().await.unwrap();
+    }
+}
