@@ -100,6 +100,15 @@ impl Thrown {
                 .line_naming(&["import", name])
                 .or_else(|| module.line_naming(&[name]));
         }
+        // The SDK looks at definitions when the file has run: what it quotes stands in one of them.
+        if self.name.as_deref() == Some("PipelineError") {
+            let problem = self.message.lines().next()?;
+            let mut quoted = problem.split('"').skip(1).step_by(2).filter(|word| !word.is_empty());
+            return quoted
+                .find_map(|word| module.line_naming(&[word]))
+                .or_else(|| module.line_naming(&["export", "default"]))
+                .or_else(|| module.line_naming(&["export", "pipelines"]));
+        }
         None
     }
 }

@@ -231,7 +231,7 @@ fn a_broken_file_names_its_line_and_hides_no_other() {
         ("a_syntax.ts:3", "SyntaxError: "),
         ("b_throws.ts:7", "TypeError: cannot read property 'a' of undefined"),
         ("c_sdk.ts:5", "hm: cwd must not be empty"),
-        ("d_shape.ts", "hm: a file exports pipeline definitions, not \"ci\""),
+        ("d_shape.ts:1", "hm: a file exports pipeline definitions, not \"ci\""),
         ("e_nothing.ts", "hm: the file exports nothing"),
         ("f_export.ts:2", "SyntaxError: "),
         (
@@ -272,9 +272,9 @@ export default [
     let expected = [
         "ci.ts:3: pipeline \"one\": hm.timeout: a wait() has no budget",
         "ci.ts:4: pipeline \"two\": hm: two pipelines have the slug \"two\"",
-        "ci.ts: hm: \"Three\" is no slug of a pipeline",
+        "ci.ts:6: hm: \"Three\" is no slug of a pipeline",
         "ci.ts:7: pipeline \"four\": hm: a pipeline needs at least one step",
-        "ci.ts: hm: the pipeline \"five\" has no option \"pipelines\"",
+        "ci.ts:8: hm: the pipeline \"five\" has no option \"pipelines\"",
     ];
     starts_with_each(&shown, &expected.map(str::to_owned));
 }
