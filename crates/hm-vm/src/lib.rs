@@ -4,6 +4,7 @@
 //! [`Vm`] is one of them. [`HmVm`] runs steps in them and uses the cache.
 
 mod cache_key;
+mod deltas;
 mod docker;
 mod environment;
 mod in_use;

@@ -167,7 +167,7 @@ impl VmBackend for DockerBackend {
 
     async fn close(&self) -> Result<(), VmError> {
         let shared = &self.shared;
-        shared.deltas.clear();
+        shared.deltas.take_all();
         shared.pendings.clear();
         let removed = shared.janitor.settle().await;
         let own = shared.remove_own().await;

@@ -18,8 +18,6 @@ use crate::environment::{self, DEFAULT_PATH};
 use crate::in_use::Use;
 use crate::machine::{ExecOutcome, ExecRequest, Limits, MachineRequest, Network, Vm, VmError};
 
-/// 128 + SIGTERM.
-const TERMINATED: i32 = 143;
 /// A command that isn't there (POSIX, `sh`); the engine's init uses it as well.
 const NOT_FOUND: i32 = 127;
 
@@ -271,12 +269,7 @@ impl Drop for KillOnDrop<'_> {
 impl Vm for DockerMachine {
     async fn exec(&mut self, request: ExecRequest) -> Result<ExecOutcome, VmError> {
         if request.stop.is_stopped() {
-            return Ok(ExecOutcome {
-                exit: TERMINATED,
-                stopped: true,
-                out_of_memory: false,
-                usage: None,
-            });
+            return Ok(ExecOutcome::stopped_before_start());
         }
         let base = &self.record.base;
         let env = environment::effective(&base.env, &base.home, request.env.clone());

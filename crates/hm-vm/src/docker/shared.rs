@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bollard::Docker;
 use hm_plugin_protocol::SnapshotRef;
-use hm_store::Store;
+use hm_store::{Store, TreeId};
 use uuid::Uuid;
 
 use super::backend::{DockerSettings, EngineObserver};
@@ -18,7 +18,7 @@ use super::janitor::Janitor;
 use super::nodes::{Node, Nodes};
 use super::pending::Pendings;
 use super::record::Record;
-use super::workspace::Deltas;
+use crate::deltas::Deltas;
 use crate::in_use::InUse;
 use crate::machine::VmError;
 
@@ -42,7 +42,8 @@ pub(super) struct Shared {
     pub(super) observer: Option<Arc<dyn EngineObserver>>,
     /// Snapshots that containers are made from which outlive their machines.
     pub(super) holds: InUse,
-    pub(super) deltas: Deltas,
+    /// By tree; `None` is an empty workspace.
+    pub(super) deltas: Deltas<Option<TreeId>>,
     pub(super) pendings: Pendings,
     pub(super) janitor: Janitor,
     nodes: Mutex<Nodes>,

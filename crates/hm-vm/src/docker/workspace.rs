@@ -4,15 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bollard::container::PathStatResponse;
 use futures::{StreamExt, stream};
 use hm_plugin_protocol::SnapshotRef;
+use hm_store::TreeId;
 use hm_store::workspace::{DeltaOp, Entry, EntryKind, Manifest, WORKSPACE_FOLDER, Workspace};
-use hm_store::{ImageDigest, TreeId};
 use jiff::Timestamp;
-use tokio::sync::OnceCell;
 
 use super::container::{GO_DIR, GO_SYMLINK, Shell};
 use super::error::DockerError;
@@ -24,6 +23,7 @@ use super::record::{Origin, Record};
 use super::script::script;
 use super::shared::Shared;
 use super::upload::Upload;
+use crate::deltas::{Delta, Ground};
 use crate::environment::DEFAULT_PATH;
 use crate::machine::{Limits, Network, StopToken, VmError};
 use crate::memory::conflict_note;
@@ -33,54 +33,6 @@ const SCRIPT: &str = ".hm-delta";
 
 /// Looks into a container at once.
 const LOOKS: usize = 8;
-
-/// What a tree is put on.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Ground {
-    Image(ImageDigest),
-    Snapshot(SnapshotRef),
-}
-
-/// A snapshot that holds a tree.
-#[derive(Clone, Debug)]
-pub(super) struct Delta {
-    pub(super) snapshot: SnapshotRef,
-    /// What steps had changed as well.
-    pub(super) notes: Vec<String>,
-}
-
-type Flights = HashMap<(Ground, Option<TreeId>), Arc<OnceCell<Delta>>>;
-
-/// The deltas of one process.
-#[derive(Debug, Default)]
-pub(super) struct Deltas {
-    flights: Mutex<Flights>,
-}
-
-impl Deltas {
-    fn flight(&self, ground: Ground, tree: Option<TreeId>) -> Arc<OnceCell<Delta>> {
-        Arc::clone(self.lock().entry((ground, tree)).or_default())
-    }
-
-    /// Takes out what stands on the snapshot.
-    pub(super) fn take_on(&self, snapshot: &SnapshotRef) -> Vec<SnapshotRef> {
-        let ground = Ground::Snapshot(snapshot.clone());
-        let mut flights = self.lock();
-        let taken = flights.extract_if(|(on, _), _| *on == ground);
-        taken
-            .filter_map(|(_, flight)| flight.get().map(|delta| delta.snapshot.clone()))
-            .collect()
-    }
-
-    /// Forgets all.
-    pub(super) fn clear(&self) {
-        self.lock().clear();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Flights> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Shared {
     /// The image with a workspace, or with an empty folder in its place.

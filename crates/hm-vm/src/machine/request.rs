@@ -174,6 +174,18 @@ pub struct ExecOutcome {
     pub usage: Option<Usage>,
 }
 
+impl ExecOutcome {
+    /// Of a command that was told to stop before it was started: the exit code of one that SIGTERM ends.
+    pub(crate) fn stopped_before_start() -> Self {
+        Self {
+            exit: 128 + 15,
+            stopped: true,
+            out_of_memory: false,
+            usage: None,
+        }
+    }
+}
+
 /// What a command and all that it started used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage {

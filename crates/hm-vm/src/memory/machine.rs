@@ -17,9 +17,7 @@ use crate::user::{Identity, identify};
 
 /// Working folder where a command names none.
 const WORKDIR: &str = "/workspace";
-
-/// 128 + SIGTERM and 128 + SIGKILL.
-const TERMINATED: i32 = 143;
+/// 128 + SIGKILL.
 const KILLED: i32 = 137;
 
 #[derive(Debug)]
@@ -122,12 +120,7 @@ impl Vm for MemoryMachine {
             return Err(VmError::NoShell { path });
         }
         if stop.is_stopped() {
-            return Ok(ExecOutcome {
-                exit: TERMINATED,
-                stopped: true,
-                out_of_memory: false,
-                usage: None,
-            });
+            return Ok(ExecOutcome::stopped_before_start());
         }
         let invocation = Invocation {
             fs: &mut self.fs,

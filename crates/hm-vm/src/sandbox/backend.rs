@@ -12,7 +12,7 @@ use super::image::SandboxImage;
 use super::layers::Layers;
 use super::machine::SandboxMachine;
 use super::shared::{Shared, blocking, snapshot_error};
-use super::workspace::Ground;
+use crate::deltas::Ground;
 use crate::in_use::Use;
 use crate::machine::{BootImage, DEFAULT_WORKDIR, MachineRequest, SharedError, Vm, VmBackend, VmError};
 use crate::user::Identity;

@@ -20,8 +20,6 @@ use crate::user::Identity;
 
 /// What the machine calls itself.
 const HOSTNAME: &str = "hm";
-/// 128 + SIGTERM.
-const TERMINATED: i32 = 143;
 
 #[derive(Debug)]
 pub(super) struct SandboxMachine {
@@ -94,12 +92,7 @@ impl SandboxMachine {
 impl Vm for SandboxMachine {
     async fn exec(&mut self, request: ExecRequest) -> Result<ExecOutcome, VmError> {
         if request.stop.is_stopped() {
-            return Ok(ExecOutcome {
-                exit: TERMINATED,
-                stopped: true,
-                out_of_memory: false,
-                usage: None,
-            });
+            return Ok(ExecOutcome::stopped_before_start());
         }
         let no_pipe = |error| VmError::Exec {
             source: Arc::new(error) as SharedError,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use hm_plugin_protocol::SnapshotRef;
 use hm_sandbox::{HostView, Launcher, LauncherSettings};
 use hm_store::image::PullObserver;
-use hm_store::{ImageDigest, Images, Scratch, SnapshotBase, SnapshotError, Stack, Store};
+use hm_store::{ImageDigest, Images, Scratch, SnapshotBase, SnapshotError, Stack, Store, TreeId};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
@@ -15,7 +15,7 @@ use super::backend::SandboxSettings;
 use super::image::SandboxImage;
 use super::layers::{Layers, relative};
 use super::machine_layer::{LayerKind, MachineLayers};
-use super::workspace::Deltas;
+use crate::deltas::Deltas;
 use crate::in_use::InUse;
 use crate::machine::{Network, VmError};
 use crate::user::Identity;
@@ -32,7 +32,8 @@ pub(super) struct Shared {
     /// What resolves images, and who is told of pulls.
     pub(super) images: (Images, Arc<dyn PullObserver>),
     pub(super) in_use: InUse,
-    pub(super) deltas: Deltas,
+    /// By tree, and the user and group who own it.
+    pub(super) deltas: Deltas<(TreeId, u32, u32)>,
     /// Where the Docker engine is whose images are `docker-daemon:NAME`.
     pub(super) engine: OnceLock<String>,
     expose: Vec<PathBuf>,

@@ -3,75 +3,21 @@
 //! Both are a snapshot more: the delta between two trees, or a whole tree with the user as its owner. It is made once
 //! for all machines that need the same.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use hm_plugin_protocol::SnapshotRef;
 use hm_sandbox::{ApplyOp, ApplyRequest, Expected, Owner};
 use hm_store::workspace::{DeltaOp, Entry, EntryKind, Manifest, WORKSPACE_FOLDER, Workspace};
-use hm_store::{ImageDigest, NewSnapshot, SnapshotKind, TreeId};
-use tokio::sync::OnceCell;
+use hm_store::{NewSnapshot, SnapshotKind, TreeId};
 
 use super::layers::Layers;
 use super::shared::{Shared, snapshot_error};
+use crate::deltas::{Delta, Ground};
 use crate::machine::{SharedError, VmError};
 use crate::memory::conflict_note;
 use crate::user::Identity;
-
-/// What a tree is put on.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Ground {
-    Image(ImageDigest),
-    Snapshot(SnapshotRef),
-}
-
-/// A snapshot that holds a tree.
-#[derive(Clone, Debug)]
-pub(super) struct Delta {
-    pub(super) snapshot: SnapshotRef,
-    /// What steps had changed as well.
-    pub(super) notes: Vec<String>,
-}
-
-type Flight = Arc<OnceCell<Delta>>;
-
-/// The deltas of one process.
-#[derive(Debug, Default)]
-pub(super) struct Deltas {
-    flights: Mutex<HashMap<(Ground, TreeId, u32, u32), Flight>>,
-}
-
-impl Deltas {
-    fn flight(&self, ground: Ground, tree: TreeId, owner: &Identity) -> Flight {
-        Arc::clone(self.lock().entry((ground, tree, owner.uid, owner.gid)).or_default())
-    }
-
-    /// Takes out what stands on the snapshot.
-    pub(super) fn take_on(&self, snapshot: &SnapshotRef) -> Vec<SnapshotRef> {
-        let ground = Ground::Snapshot(snapshot.clone());
-        let mut flights = self.lock();
-        let taken = flights.extract_if(|(on, ..), _| *on == ground);
-        taken
-            .filter_map(|(_, flight)| flight.get().map(|delta| delta.snapshot.clone()))
-            .collect()
-    }
-
-    /// Takes out all.
-    pub(super) fn take_all(&self) -> Vec<SnapshotRef> {
-        let taken = std::mem::take(&mut *self.lock());
-        taken
-            .into_values()
-            .filter_map(|flight| flight.get().map(|delta| delta.snapshot.clone()))
-            .collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Ground, TreeId, u32, u32), Flight>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Shared {
     /// A snapshot of `ground`, whose layers these are, with the tree `old` replaced by the workspace.
@@ -83,7 +29,7 @@ impl Shared {
         workspace: &Workspace,
         owner: &Identity,
     ) -> Result<Delta, VmError> {
-        let flight = self.deltas.flight(ground, workspace.tree, owner);
+        let flight = self.deltas.flight(ground, (workspace.tree, owner.uid, owner.gid));
         flight
             .get_or_try_init(|| self.make_delta(layers, old, workspace, owner))
             .await
