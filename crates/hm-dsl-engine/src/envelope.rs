@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::origins::Origins;
+
 /// The pipelines of a project and what went wrong in its files.
 #[derive(Clone, Default, Debug)]
 pub struct Envelope {
@@ -30,6 +32,9 @@ pub struct PipelineDefinition {
     /// Absolute path of the file that declares it, or of the `.hm/` folder where the SDK does not tell.
     #[serde(skip)]
     pub file: PathBuf,
+    /// Where it and its steps were written.
+    #[serde(skip)]
+    pub origins: Origins,
     definition: Box<RawValue>,
 }
 

@@ -16,6 +16,7 @@ use crate::envelope::{FileProblem, PipelineDefinition};
 use crate::error::DslError;
 use crate::evaluate::{Declared, EvalSettings};
 use crate::interpreter::{self, Interpreter, PythonOrigin};
+use crate::origins::{Noted, Place};
 use crate::process::{self, Ended, Patience};
 use crate::sources;
 
@@ -30,9 +31,9 @@ struct Report {
     too_old: Option<String>,
     #[serde(default)]
     pipelines: Vec<PipelineDefinition>,
-    /// The file of each of the pipelines, where they are known.
+    /// Where each of the pipelines and its steps were written, where that is known.
     #[serde(default)]
-    origins: Vec<PathBuf>,
+    origins: Vec<Noted<(PathBuf, u32)>>,
     #[serde(default)]
     problems: Vec<ReportedProblem>,
 }
@@ -80,11 +81,15 @@ pub(crate) fn evaluate_python(
             }
         }
     };
-    let unknown = std::iter::repeat_with(|| dir.dir().to_path_buf());
-    let origins = report.origins.into_iter().chain(unknown);
     broken.extend(report.problems.into_iter().map(FileProblem::from));
+    let origins = report.origins.into_iter().chain(std::iter::repeat_with(Noted::default));
+    let pipelines = origins.zip(report.pipelines).map(|(noted, mut pipeline)| {
+        let file = noted.definition.as_ref().map(|(file, _)| file.clone());
+        pipeline.origins = noted.origins(|(file, line)| Some(Place { file, line }));
+        (file.unwrap_or_else(|| dir.dir().to_path_buf()), pipeline)
+    });
     Ok(Declared {
-        pipelines: origins.zip(report.pipelines).collect(),
+        pipelines: pipelines.collect(),
         problems: broken,
     })
 }

@@ -36,7 +36,18 @@ function describe(slug, error) {
 
 function tell(report) {
   const bytes = Buffer.from(`${JSON.stringify(report)}\n`);
-  for (let written = 0; written < bytes.length; ) written += writeSync(1, bytes, written);
+  for (let written = 0; written < bytes.length; ) written += writeSome(bytes, written);
+}
+
+/** Writes what the pipe takes; Node has made it one that is full instead of one that waits. */
+function writeSome(bytes, from) {
+  try {
+    return writeSync(1, bytes, from);
+  } catch (error) {
+    if (error.code !== "EAGAIN") throw error;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    return 0;
+  }
 }
 
 // An await that was forgotten must not hide an error.
@@ -47,13 +58,13 @@ process.on("rejectionHandled", (promise) => unhandled.delete(promise));
 const { collect } = await import(collector);
 for (const file of files) {
   try {
-    const { pipelines, failures } = await collect(await import(urlOf(file)));
+    const { pipelines, places, failures } = await collect(await import(urlOf(file)));
     await setImmediate();
     const rejected = [...unhandled.values()].map((error) => describe(null, error));
     unhandled.clear();
-    tell({ pipelines, failures: [...failures.map(({ slug, error }) => describe(slug, error)), ...rejected] });
+    tell({ pipelines, places, failures: [...failures.map(({ slug, error }) => describe(slug, error)), ...rejected] });
   } catch (error) {
-    tell({ pipelines: [], failures: [describe(null, error)] });
+    tell({ pipelines: [], places: [], failures: [describe(null, error)] });
   }
 }
 process.exit(0);

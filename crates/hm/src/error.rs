@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use hm_dsl_engine::Origins;
 use hm_pipeline_ir::{IrError, Problem};
 use serde_json::json;
 
@@ -108,29 +109,38 @@ impl CliError {
 }
 
 /// A document that was refused, with every problem.
-pub(crate) fn invalid_ir(error: &IrError) -> CliError {
-    problems("ir_invalid", "the pipeline was rejected", &error.problems)
+pub(crate) fn invalid_ir(error: &IrError, origins: &Origins) -> CliError {
+    problems("ir_invalid", "the pipeline was rejected", origins, &error.problems)
 }
 
-/// An error whose causes and fixes are those of problems in a document.
+/// An error whose causes and fixes are those of problems in a document, which was written at `origins`.
 pub(crate) fn problems<'a>(
     code: &'static str,
     message: &str,
+    origins: &Origins,
     problems: impl IntoIterator<Item = &'a Problem>,
 ) -> CliError {
     let mut error = CliError::new(code, Exit::Rejected, message);
     for problem in problems {
-        // An empty pointer is the whole document (RFC 6901 §5).
-        let place = match problem.pointer.as_str() {
-            "" => "the document",
-            pointer => pointer,
-        };
-        error.causes.push(format!("{place}: {}", problem.message));
+        error.causes.push(located(problem, origins));
         if !problem.hint.is_empty() && !error.fixes.contains(&problem.hint) {
             error.fixes.push(problem.hint.clone());
         }
     }
     error
+}
+
+/// A problem of a document, with the line of the user's file that made it, where that is known.
+pub(crate) fn located(problem: &Problem, origins: &Origins) -> String {
+    let line = origins
+        .of(&problem.pointer)
+        .map_or_else(String::new, |place| format!("{place}: "));
+    // An empty pointer is the whole document (RFC 6901 §5).
+    let part = match problem.pointer.as_str() {
+        "" => "the document",
+        pointer => pointer,
+    };
+    format!("{line}{part}: {}", problem.message)
 }
 
 fn push_lines(text: &mut String, lead: &str, lines: &str) {

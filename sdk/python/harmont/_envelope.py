@@ -11,18 +11,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from harmont._places import Place
     from harmont._registry import Registration
 
 SCHEMA_VERSION = "1"
 
 
-def definition(registration: Registration) -> dict[str, Any]:
-    """The IR document of one declared pipeline."""
+def definition(registration: Registration, places: list[Place | None] | None = None) -> dict[str, Any]:
+    """The IR document of one declared pipeline; where each of its steps was written goes to `places`."""
     return lower(
         registration.make(),
         env=registration.env,
         timeout=registration.timeout,
         default_image=registration.default_image,
+        places=places,
     )
 
 

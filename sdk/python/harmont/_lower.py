@@ -5,7 +5,7 @@ from __future__ import annotations
 from harmont._duration import seconds
 from harmont._keys import assign_keys
 from harmont._options import environment
-from harmont._step import Step
+from harmont._step import Step, place_of
 from harmont.cache import lower as lower_cache
 
 TYPE_CHECKING = False
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from harmont._duration import Duration
+    from harmont._places import Place
 
 _DEFAULT_IMAGE = "ubuntu:24.04"
 _BASE_ENV = {"DEBIAN_FRONTEND": "noninteractive", "TERM": "dumb"}
@@ -25,8 +26,9 @@ def lower(
     env: Mapping[str, str] | None = None,
     timeout: Duration | None = None,
     default_image: str | None = None,
+    places: list[Place | None] | None = None,
 ) -> dict[str, Any]:
-    """The IR document of the graph that ends in `leaves`."""
+    """The IR document of the graph that ends in `leaves`; where each of its steps was written goes to `places`."""
     graph = _Graph({**_BASE_ENV, **environment(env or {})}, default_image)
     empty = True
     for leaf in flatten(leaves):
@@ -37,6 +39,8 @@ def lower(
             "hm: a pipeline needs at least one step\n  fix: return the last step of each branch, for example [test, lint]"
         )
     graph.finish()
+    if places is not None:
+        places.extend(graph.places)
     document: dict[str, Any] = {"version": "0"}
     if default_image is not None:
         document["default_image"] = default_image
@@ -71,6 +75,7 @@ class _Graph:
     def __init__(self, env: dict[str, str], default_image: str | None) -> None:
         self.nodes: list[dict[str, Any]] = []
         self.edges: list[list[Any]] = []
+        self.places: list[Place | None] = []
         self._env = env
         self._default_image = default_image
         self._steps: list[Step] = []
@@ -140,6 +145,7 @@ class _Graph:
                 written[name] = value if isinstance(value, (dict, str)) else list(value)
         env = {**self._env, **step.env} if step.env else self._env
         self.nodes.append({"step": written, "env": env})
+        self.places.append(place_of(step))
         if parent is not None:
             self.edges.append([parent, node, "builds_in"])
         self.edges.extend([before, node, "depends_on"] for before in self._barrier)

@@ -20,14 +20,17 @@ else:
 
 @dataclass_transform(frozen_default=True)
 def record(*, eq: bool = True) -> Callable[[type[_T]], type[_T]]:
-    """Makes the annotated names of a class its fields; `eq=False` keeps identity as equality."""
+    """Makes the annotated names of a class its fields; `eq=False` keeps identity as equality.
+
+    A `__post_init__` is called as dataclasses call it.
+    """
 
     def decorate(cls: type[_T]) -> type[_T]:
         names = tuple(cls.__annotations__)
         own: Any = cls
         defaults = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
         own.__match_args__ = names
-        own.__init__ = _initializer(cls.__name__, names, defaults)
+        own.__init__ = _initializer(cls.__name__, names, defaults, getattr(cls, "__post_init__", None))
         own.__setattr__ = _refuse_set
         own.__delattr__ = _refuse_delete
         if "__repr__" not in cls.__dict__:
@@ -42,7 +45,9 @@ def record(*, eq: bool = True) -> Callable[[type[_T]], type[_T]]:
     return decorate
 
 
-def _initializer(owner: str, names: tuple[str, ...], defaults: dict[str, Any]) -> Callable[..., None]:
+def _initializer(
+    owner: str, names: tuple[str, ...], defaults: dict[str, Any], then: Callable[[Any], None] | None
+) -> Callable[..., None]:
     required = frozenset(name for name in names if name not in defaults)
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -61,6 +66,8 @@ def _initializer(owner: str, names: tuple[str, ...], defaults: dict[str, Any]) -
         fields = self.__dict__
         fields.update(defaults)
         fields.update(given)
+        if then is not None:
+            then(self)
 
     return __init__
 

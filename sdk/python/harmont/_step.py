@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harmont import _options
 from harmont._duration import seconds
+from harmont._places import here
 from harmont._record import record
 from harmont._shell import change_folder
 from harmont.cache import require_policy
@@ -14,9 +15,12 @@ if TYPE_CHECKING:
     from typing import Any, Literal
 
     from harmont._duration import Duration
+    from harmont._places import Place
     from harmont.cache import CachePolicy
 
     Network = Literal["host", "isolated", "none"]
+
+_PLACE = "_place"
 
 
 @record(eq=False)
@@ -45,6 +49,11 @@ class Step:
     mounts: tuple[dict[str, str], ...] = ()
     copy_of: Step | None = None
     """The step that this one adds a budget to; both are one node of the graph."""
+
+    def __post_init__(self) -> None:
+        if self.cmd is not None and self.copy_of is None:
+            # No field: where a step was written is nothing of what it says.
+            self.__dict__[_PLACE] = here()
 
     def sh(
         self,
@@ -188,10 +197,16 @@ def timeout(duration: Duration, step: Step) -> Step:
         raise ValueError(
             'hm.timeout: a wait() has no budget\n  fix: give it to a command, as in hm.timeout("30s", hm.sh("make test"))'
         )
-    fields = dict(step.__dict__)
+    fields = {name: value for name, value in step.__dict__.items() if name != _PLACE}
     fields["timeout_seconds"] = seconds(duration)
     fields["copy_of"] = step if step.copy_of is None else step.copy_of
     return Step(**fields)
+
+
+def place_of(step: Step) -> Place | None:
+    """Where the step was written, if that was noted."""
+    origin = step if step.copy_of is None else step.copy_of
+    return origin.__dict__.get(_PLACE)
 
 
 def group(steps: Sequence[Step]) -> tuple[Step, ...]:

@@ -1,6 +1,10 @@
 // What `hm` calls to read a pipeline file. Not part of the package's interface.
 
 import { head, type PipelineDefinition, refuseRepeated, render } from "./envelope.js";
+import { placesOf, recordPlaces } from "./places.js";
+
+// This module is there before the first file of a user.
+recordPlaces();
 
 /** What went wrong with one pipeline of a file. */
 interface Failure {
@@ -8,15 +12,16 @@ interface Failure {
   readonly error: unknown;
 }
 
-/** What a file declares: each pipeline's entry of the envelope as JSON, and what failed. */
+/** What a file declares: each pipeline's entry of the envelope and its places as JSON, and what failed. */
 export interface Collected {
   readonly pipelines: string[];
+  readonly places: string[];
   readonly failures: Failure[];
 }
 
 /** Renders what the module `exports`; a pipeline that fails does not hide the others. */
 export async function collect(exports: Readonly<Record<string, unknown>>): Promise<Collected> {
-  const collected: Collected = { pipelines: [], failures: [] };
+  const collected: Collected = { pipelines: [], places: [], failures: [] };
   const seen = new Set<string>();
   for (const definition of definitions(exports)) {
     let slug: string | null = null;
@@ -24,7 +29,9 @@ export async function collect(exports: Readonly<Record<string, unknown>>): Promi
       const written = head(definition);
       slug = written.slug;
       refuseRepeated(slug, seen);
-      collected.pipelines.push(JSON.stringify({ ...written, definition: await render(definition) }));
+      const rendered = await render(definition);
+      collected.pipelines.push(JSON.stringify({ ...written, definition: rendered }));
+      collected.places.push(JSON.stringify(placesOf(rendered)));
     } catch (error) {
       collected.failures.push({ slug, error });
     }

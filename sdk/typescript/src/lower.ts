@@ -3,6 +3,7 @@ import { type Duration, seconds } from "./duration.js";
 import { show, wrong } from "./errors.js";
 import { assignKeys } from "./keys.js";
 import { type Env, environment } from "./options.js";
+import { note } from "./places.js";
 import { Step } from "./step.js";
 
 /** The IR document of one pipeline. */
@@ -59,12 +60,14 @@ export function lower(leaves: Leaves, options: PipelineOptions = {}): PipelineIR
     );
   }
   for (const step of steps) graph.addLeaf(step);
-  return {
+  const document: PipelineIR = {
     version: "0",
     ...(options.defaultImage == null ? {} : { default_image: options.defaultImage }),
     ...(options.timeout == null ? {} : { timeout_seconds: seconds(options.timeout) }),
     graph: graph.finish(),
   };
+  note(document, graph.places());
+  return document;
 }
 
 /** The steps in nested arrays and toolchain objects, in order. */
@@ -132,6 +135,11 @@ class Graph {
       if (found.fields.cmd !== undefined) above = this.#addNode(found, above);
       this.#nodeOf.set(identity(found), above);
     }
+  }
+
+  /** The calls that led to each node's step, where they are noted. */
+  places(): (string | undefined)[] {
+    return this.#steps.map((step) => step.place);
   }
 
   finish(): PipelineIR["graph"] {

@@ -2,6 +2,7 @@ import { type CachePolicy, requirePolicy } from "./cache.js";
 import { type Duration, seconds } from "./duration.js";
 import { refuseUnknown, show, wrong } from "./errors.js";
 import * as check from "./options.js";
+import { here } from "./places.js";
 import { changeFolder } from "./shell.js";
 
 /** What `sh` takes beside the command. */
@@ -93,9 +94,13 @@ export class Step {
   /** @internal */
   readonly fields: Fields;
 
+  /** @internal The calls that led here, where they are noted. */
+  readonly place: string | undefined;
+
   /** @internal Steps are made by `scratch`, `sh`, `wait` and the methods of a step. */
   constructor(fields: Fields) {
     this.fields = fields;
+    if (fields.cmd !== undefined) this.place = fields.copyOf === undefined ? here() : fields.copyOf.place;
   }
 
   /** A step that runs `cmd` in the machine that this step leaves behind. */

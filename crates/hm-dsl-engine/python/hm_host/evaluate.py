@@ -11,7 +11,7 @@ from hm_host.budget import TooLong
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import CodeType, TracebackType
     from typing import Any
 
     from hm_host.budget import Budget
@@ -23,9 +23,13 @@ def run(folder: str, files: list[str], budget: Budget, *, installed: bool) -> st
     root = folder.rpartition("/")[0]
     # Behind Python's own modules, which a file of the same name must not hide from the others.
     sys.path.append(folder)
+    origins: list[dict[str, Any]] = []
+    if not installed:
+        from harmont import _places
+
+        _places.record(lambda file: _is_users(file, root))
     for name in files:
         _evaluate_file(folder, name, root, problems, budget, installed)
-    origins: list[str] = []
     if installed:
         from json import dumps
 
@@ -70,8 +74,10 @@ def _evaluate_file(
         _add(problems, _problem(error, root, path, 1, None))
 
 
-def _definitions(root: str, problems: list[dict[str, Any]], origins: list[str], budget: Budget) -> list[str]:
-    """The pipelines, and in `origins` the file of each."""
+def _definitions(
+    root: str, problems: list[dict[str, Any]], origins: list[dict[str, Any]], budget: Budget
+) -> list[str]:
+    """The pipelines, and in `origins` where each and its steps were written."""
     from harmont import _envelope
     from harmont._json import dumps
     from harmont._registry import registrations
@@ -81,10 +87,11 @@ def _definitions(root: str, problems: list[dict[str, Any]], origins: list[str], 
     written: list[str] = []
     for entry in registrations():
         code = entry.function.__code__
+        places: list[tuple[str, int] | None] = []
         try:
             budget.begin(code.co_filename)
             head = dumps(_envelope.head(entry))
-            definition = dumps(_envelope.definition(entry))
+            definition = dumps(_envelope.definition(entry, places))
             budget.end()
         except BaseException as error:
             budget.end()
@@ -93,8 +100,19 @@ def _definitions(root: str, problems: list[dict[str, Any]], origins: list[str], 
             _add(problems, _problem(error, root, code.co_filename, code.co_firstlineno, entry.slug))
         else:
             written.append(f'{head[:-1]},"definition":{definition}}}')
-            origins.append(code.co_filename)
+            origins.append(_origin(code, places))
     return written
+
+
+def _origin(code: CodeType, places: list[tuple[str, int] | None]) -> dict[str, Any]:
+    """Where a pipeline was written and where its steps were; each line is listed once."""
+    known: dict[tuple[str, int], int] = {}
+    steps = [None if place is None else known.setdefault(place, len(known)) for place in places]
+    return {
+        "definition": (_writable(code.co_filename), code.co_firstlineno),
+        "known": [(_writable(file), line) for file, line in known],
+        "steps": steps,
+    }
 
 
 def _installed_definitions(root: str, problems: list[dict[str, Any]], budget: Budget) -> list[str]:
@@ -128,7 +146,7 @@ def _problem(error: BaseException, root: str, file: str, line: int, slug: str | 
     trace = error.__traceback__
     while trace is not None:
         frame_file = trace.tb_frame.f_code.co_filename
-        if frame_file.startswith(root + "/") and "/site-packages/" not in frame_file:
+        if _is_users(frame_file, root):
             start, end = start or trace, trace
             file, line = frame_file, trace.tb_lineno
         trace = trace.tb_next
@@ -143,6 +161,11 @@ def _problem(error: BaseException, root: str, file: str, line: int, slug: str | 
         "message": _writable(_message(error)),
         "traceback": _writable(_traceback(error, start)),
     }
+
+
+def _is_users(file: str, root: str) -> bool:
+    """Whether a file is one of the user's project, not of a package that is installed in it."""
+    return file.startswith(root + "/") and "/site-packages/" not in file
 
 
 def _message(error: BaseException) -> str:

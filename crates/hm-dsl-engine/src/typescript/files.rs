@@ -76,11 +76,23 @@ impl ModuleFile {
 
     /// The line, from 1, of the first import of `name`, as far as the text tells.
     pub(crate) fn line_naming(&self, words: &[&str]) -> Option<u32> {
-        let found = self
-            .source
-            .lines()
-            .position(|line| words.iter().all(|word| line.contains(word)))?;
-        u32::try_from(found + 1).ok()
+        self.line_where(|line| words.iter().all(|word| line.contains(word)))
+    }
+
+    /// The line, from 1, that throws `text`, which is no error, as far as the text tells: the one that has it, else the
+    /// first one that throws something that is not made there.
+    pub(crate) fn line_throwing(&self, text: &str) -> Option<u32> {
+        let thrown = |line: &str| {
+            let (before, thrown) = line.split_once("throw ")?;
+            let is_word = !before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$');
+            is_word.then(|| thrown.trim_start().to_owned())
+        };
+        self.line_where(|line| thrown(line).is_some_and(|thrown| !text.is_empty() && thrown.contains(text)))
+            .or_else(|| self.line_where(|line| thrown(line).is_some_and(|thrown| !thrown.starts_with("new "))))
+    }
+
+    fn line_where(&self, is_it: impl Fn(&str) -> bool) -> Option<u32> {
+        u32::try_from(self.source.lines().position(is_it)? + 1).ok()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use rquickjs::{Array, Coerced, Context, Ctx, Error, FromJs, Function, Module, Object, Promise, Runtime, Value};
 
-use crate::envelope::{FileProblem, PipelineDefinition};
+use crate::envelope::FileProblem;
 
 use super::confine::Confinement;
 use super::embedded::COLLECTOR;
@@ -106,22 +106,16 @@ impl Machine {
     }
 
     fn collect(&self, ctx: &Ctx<'_>, file: &Path, report: &mut FileReport) -> rquickjs::Result<()> {
-        let exports: Object<'_> = import(ctx, &file.to_string_lossy())?;
+        // First, because it has the places of steps noted.
         let collector: Object<'_> = import(ctx, COLLECTOR)?;
+        let exports: Object<'_> = import(ctx, &file.to_string_lossy())?;
         let collect: Function<'_> = collector.get("collect")?;
         let collected: Promise<'_> = collect.call((exports,))?;
         let collected: Object<'_> = collected.finish()?;
-        for entry in collected.get::<_, Vec<String>>("pipelines")? {
-            match serde_json::from_str::<PipelineDefinition>(&entry) {
-                Ok(pipeline) => report.pipelines.push(pipeline),
-                Err(error) => report.problems.push(FileProblem {
-                    file: file.to_path_buf(),
-                    line: None,
-                    pipeline: None,
-                    message: format!("hm: the file declares what is no pipeline: {error}"),
-                    traceback: None,
-                }),
-            }
+        let pipelines: Vec<String> = collected.get("pipelines")?;
+        let places: Vec<String> = collected.get("places")?;
+        for (entry, places) in pipelines.iter().zip(&places) {
+            report.add(entry, places, self.modules.confinement.root(), &self.modules.files);
         }
         for failure in collected.get::<_, Array<'_>>("failures")?.iter::<Object<'_>>() {
             let failure = failure?;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
-use crate::envelope::{FileProblem, PipelineDefinition};
+use crate::envelope::FileProblem;
 use crate::error::DslError;
 use crate::{interpreter, process};
 
@@ -54,6 +54,7 @@ struct NodeModule {
 #[derive(Deserialize)]
 struct NodeReport {
     pipelines: Vec<String>,
+    places: Vec<String>,
     failures: Vec<NodeFailure>,
 }
 
@@ -277,14 +278,8 @@ impl Graph {
 
     fn report(&self, file: &Path, told: NodeReport) -> FileReport {
         let mut report = FileReport::new(file);
-        for entry in told.pipelines {
-            match serde_json::from_str::<PipelineDefinition>(&entry) {
-                Ok(pipeline) => report.pipelines.push(pipeline),
-                Err(error) => {
-                    let message = format!("hm: the file declares what is no pipeline: {error}");
-                    report.problems.extend(FileReport::failed(file, message).problems);
-                }
-            }
+        for (entry, places) in told.pipelines.iter().zip(&told.places) {
+            report.add(entry, places, self.confinement.root(), &self.files);
         }
         for failure in told.failures {
             report.problems.push(self.problem(file, failure));

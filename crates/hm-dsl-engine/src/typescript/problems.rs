@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::envelope::FileProblem;
+use crate::origins::Place;
 
-use super::files::{Files, ModuleError};
+use super::files::{Files, ModuleError, ModuleFile};
 
 /// What was thrown, as far as it can be read.
 #[derive(Clone, Default, Debug)]
@@ -87,10 +88,14 @@ impl Thrown {
     /// The line in the pipeline file that the words of the message lead to.
     fn guess(&self, about: About<'_>, files: &Files) -> Option<u32> {
         let module = files.known(about.file)?;
+        // What is no Error has no stack.
+        if self.name.is_none()
+            && let Some(line) = module.line_throwing(&self.message)
+        {
+            return Some(line);
+        }
         if let Some(slug) = about.slug {
-            return module
-                .line_naming(&["slug", &format!("\"{slug}\"")])
-                .or_else(|| module.line_naming(&[slug]));
+            return line_of_slug(&module, slug);
         }
         // Linking has no stack: "Could not find export 'a' in module 'b'", and Node's words for the same.
         if self.name.as_deref() == Some("SyntaxError") && self.message.contains("export") {
@@ -131,6 +136,19 @@ impl ModuleError {
             traceback: None,
         }
     }
+}
+
+/// The innermost call in the user's files.
+pub(super) fn innermost(stack: &str, root: &Path, files: &Files) -> Option<Place> {
+    let Frame { file, line, .. } = frames(stack, root, files).into_iter().next()?;
+    Some(Place { file, line })
+}
+
+/// The line that seems to declare the pipeline.
+pub(super) fn line_of_slug(module: &ModuleFile, slug: &str) -> Option<u32> {
+    module
+        .line_naming(&["slug", &format!("\"{slug}\"")])
+        .or_else(|| module.line_naming(&[slug]))
 }
 
 /// The calls in the user's files, innermost first, at their places in the sources.

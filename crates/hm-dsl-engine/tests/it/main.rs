@@ -7,6 +7,8 @@ mod evaluate;
 #[cfg(test)]
 mod lifeline;
 #[cfg(test)]
+mod origins;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod typescript;

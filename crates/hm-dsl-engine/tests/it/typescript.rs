@@ -206,7 +206,15 @@ fn a_broken_file_names_its_line_and_hides_no_other() {
             "i_text.ts",
             "import { sh } from '@harmont/hm';\nexport const a = sh('x', { label: 5 as unknown as string });\n",
         ),
-        ("j_string.ts", "throw 'no error';\n"),
+        ("j_string.ts", "\nthrow 'no error';\n"),
+        (
+            "j_value.ts",
+            "import { sh } from '@harmont/hm';\nconst why = `no ${1} error`;\nif (!sh) throw new Error(why);\nif (sh) throw why;\n",
+        ),
+        (
+            "j_within.ts",
+            "import { sh } from '@harmont/hm';\n\nexport default {\n  slug: 'within',\n  pipeline: () => {\n    throw 5;\n  },\n};\n",
+        ),
         ("k_exit.ts", "process.exit(3);\n"),
         ("l_waits.ts", "await new Promise(() => {});\n"),
         (
@@ -240,7 +248,9 @@ fn a_broken_file_names_its_line_and_hides_no_other() {
         ),
         ("i_option.ts:2", "hm: sh has no option \"lable\""),
         ("i_text.ts:2", "hm: label must be a string, not 5"),
-        ("j_string.ts", "hm: the file throws no error"),
+        ("j_string.ts:2", "hm: the file throws no error"),
+        ("j_value.ts:4", "hm: the file throws no 1 error"),
+        ("j_within.ts:6", "pipeline \"within\": hm: the file throws 5"),
         ("k_exit.ts:1", "hm: the file ends the evaluation: process.exit(3)"),
         ("l_waits.ts", "hm: the file waits for a promise"),
         ("lib/broken.ts:2", "SyntaxError: "),
@@ -481,6 +491,7 @@ fn node_tells_the_same_lines() {
             "h_nested.ts",
             "import { x } from './lib/broken.ts';\nexport default x;\n",
         ),
+        ("j_string.ts", "\nthrow 'no error';\n"),
         ("k_exit.ts", "process.exit(3);\n"),
         (
             "n_forgets.ts",
@@ -504,6 +515,7 @@ fn node_tells_the_same_lines() {
             "g_missing.ts:2",
             "hm: cannot import \"./missing.ts\": there is no such file",
         ),
+        ("j_string.ts:2", "hm: the file throws no error"),
         (
             "k_exit.ts",
             "hm: Node ended while it evaluated the file (exit status: 3)",
@@ -635,5 +647,7 @@ fn five_thousand_steps_render_within_the_budget() {
                 const steps = Array.from({ length: 5000 }, (_, i) => sh(`echo ${i}`));\n\
                 export default { slug: 'ci', pipeline: pipeline(steps) };\n";
     let mut project = Project::new(&[("ci.ts", text)]);
+    assert_eq!(commands(&mut project, "ci").len(), 5000);
+    node(&mut project);
     assert_eq!(commands(&mut project, "ci").len(), 5000);
 }

@@ -185,10 +185,11 @@ impl Finding {
             message,
             hint,
         } = problem;
+        let place = definition.origins.of(&pointer);
         Self {
             kind,
-            file: definition.file.clone(),
-            line: None,
+            file: place.map_or_else(|| definition.file.clone(), |place| place.file.clone()),
+            line: place.map(|place| place.line),
             pipeline: Some(definition.slug.clone()),
             pointer: Some(pointer),
             message,

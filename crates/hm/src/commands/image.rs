@@ -189,7 +189,8 @@ fn used_images(source: &source::Source, default: &str) -> Result<Vec<RegistryRef
     let mut names = BTreeSet::new();
     for definition in &source.envelope.pipelines {
         let document = definition.definition().as_bytes();
-        let pipeline = Pipeline::parse(document).map_err(|problems| error::invalid_ir(&problems))?;
+        let pipeline =
+            Pipeline::parse(document).map_err(|problems| error::invalid_ir(&problems, &definition.origins))?;
         let graph = pipeline.graph();
         for at in graph.indices().filter(|at| graph.parent(*at).is_none()) {
             let image = graph.step(at).image.as_deref().or(pipeline.default_image());

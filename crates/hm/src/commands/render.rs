@@ -15,8 +15,10 @@ pub(crate) fn render(args: &RenderArgs, process: &Process) -> Result<Exit, CliEr
     let places = Places::find(args.source.dir.as_deref(), process)?;
     let dir = source::find(&places.start)?.ok_or_else(|| source::no_folder(&places.start))?;
     let source = source::evaluate(&dir, process, &process.sdk_folder()?)?;
-    let definition = source.choose(args.pipeline.as_deref())?.definition();
-    let pipeline = Pipeline::parse(definition.as_bytes()).map_err(|problems| error::invalid_ir(&problems))?;
+    let chosen = source.choose(args.pipeline.as_deref())?;
+    let definition = chosen.definition();
+    let pipeline =
+        Pipeline::parse(definition.as_bytes()).map_err(|problems| error::invalid_ir(&problems, &chosen.origins))?;
     let unknown = pipeline
         .warnings()
         .iter()
@@ -25,6 +27,7 @@ pub(crate) fn render(args: &RenderArgs, process: &Process) -> Result<Exit, CliEr
         return Err(error::problems(
             "ir_unknown_fields",
             "the pipeline has fields that this version does not know",
+            &chosen.origins,
             unknown,
         )
         .fix("remove the fields, or render without --strict"));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hm_dsl_engine::Origins;
 use hm_exec::{RootImages, RunOptions, RunRequest};
 use hm_pipeline_ir::{Pipeline, StepKey};
 use hm_plugin_protocol::RunId;
@@ -34,9 +35,9 @@ pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Resu
     let mut settings = RunSettings::resolve(args, &places, process)?;
     let input = Input::read(args, &places, process)?;
     settings.images.lock = images::read_lock(&input.root)?;
-    let pipeline = Pipeline::parse(&input.document).map_err(|problems| error::invalid_ir(&problems))?;
+    let pipeline = Pipeline::parse(&input.document).map_err(|problems| error::invalid_ir(&problems, &input.origins))?;
     for problem in pipeline.warnings() {
-        output::note(&format!("warning: {}: {}", problem.pointer, problem.message));
+        output::note(&format!("warning: {}", error::located(problem, &input.origins)));
     }
     let request = RunRequest {
         run_id: RunId(Uuid::now_v7()),
@@ -76,6 +77,8 @@ pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Resu
 /// What is run, and on which tree.
 struct Input {
     document: Vec<u8>,
+    /// Where the document was written.
+    origins: Origins,
     root: PathBuf,
     slug: Option<String>,
 }
@@ -85,6 +88,7 @@ impl Input {
         match &args.ir {
             Some(file) => Ok(Self {
                 document: read_document(file)?,
+                origins: Origins::default(),
                 root: places.tree(),
                 slug: None,
             }),
@@ -96,9 +100,9 @@ impl Input {
         let dir = source::find(&places.start)?.ok_or_else(|| source::no_folder(&places.start))?;
         let source = source::evaluate(&dir, process, &process.sdk_folder()?)?;
         let chosen = source.choose(args.pipeline.as_deref())?;
-        let document = chosen.definition().as_bytes().to_vec();
         Ok(Self {
-            document,
+            document: chosen.definition().as_bytes().to_vec(),
+            origins: chosen.origins.clone(),
             slug: Some(chosen.slug.clone()),
             root: source.root,
         })

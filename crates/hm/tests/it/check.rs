@@ -25,7 +25,10 @@ const REFUSED: &str = "import harmont as hm
 
 @hm.pipeline('refused')
 def refused():
-    return [hm.sh('true', env={'A': 'x\\0'}), hm.sh('false', env={'B': 'y\\0'})]
+    return [
+        hm.sh('true', env={'A': 'x\\0'}),
+        hm.sh('false', env={'B': 'y\\0'}),
+    ]
 ";
 
 /// The image of a step that continues another has no effect.
@@ -79,9 +82,9 @@ fn problems_of_all_files_and_documents_are_told_at_once() {
     for part in [
         ".hm/a_syntax.py:1: error: ",
         ".hm/b_raises.py:6: error: raises: ValueError: no such thing",
-        ".hm/c_refused.py: error: refused: /graph/nodes/0/",
-        ".hm/c_refused.py: error: refused: /graph/nodes/1/",
-        ".hm/d_odd.py: warning: odd: /graph/nodes/1/step/image: ",
+        ".hm/c_refused.py:6: error: refused: /graph/nodes/0/",
+        ".hm/c_refused.py:7: error: refused: /graph/nodes/1/",
+        ".hm/d_odd.py:5: warning: odd: /graph/nodes/1/step/image: ",
         ".hm/d_odd.py: odd: ok, 2 steps",
         ".hm/e_sound.py: sound: ok, 1 step",
         ".hm/f_broken.ts:2: error: ",
@@ -89,6 +92,60 @@ fn problems_of_all_files_and_documents_are_told_at_once() {
         assert!(checked.stdout.contains(part), "{part} in {}", checked.stdout);
     }
     assert!(!checked.stdout.contains("refused: ok"), "{}", checked.stdout);
+}
+
+/// Lines 4 and 6 make what is refused, line 7 what has no effect.
+const REFUSED_TYPESCRIPT: &str = "import { pipeline, sh } from '@harmont/hm';
+type Env = Record<string, string>;
+const env: Env = { A: 'x\\0' };
+const first = sh('true', { env });
+const steps = [1, 2].map((n) =>
+  first.sh(`echo ${n}\\0`));
+const odd = first.sh('odd', { image: 'debian:12' });
+export default { slug: 'refused', pipeline: pipeline([...steps, odd]) };
+";
+
+#[test]
+fn what_is_refused_is_at_its_line_in_typescript_too() {
+    for runtime in ["embedded", "node"] {
+        let lab = Lab::new();
+        lab.write(".hm/ci.ts", REFUSED_TYPESCRIPT);
+        let output = lab.hm().arg("check").env("HM_TS_RUNTIME", runtime).output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        for part in [
+            ".hm/ci.ts:4: error: refused: /graph/nodes/0/env/A: ",
+            ".hm/ci.ts:6: error: refused: /graph/nodes/1/step/cmd: ",
+            ".hm/ci.ts:6: error: refused: /graph/nodes/2/step/cmd: ",
+        ] {
+            assert!(stdout.contains(part), "{part} in {stdout} with {runtime}");
+        }
+    }
+}
+
+#[test]
+fn every_command_that_refuses_a_document_names_the_line() {
+    let lab = Lab::new();
+    lab.write(".hm/ci.py", REFUSED);
+    let file = lab.tree().canonicalize().unwrap().join(".hm/ci.py");
+    for command in ["run", "render", "graph"] {
+        let output = lab.hm().arg(command).output().unwrap();
+        assert_eq!(output.status.code(), Some(7));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        for (line, node) in [(6, 0), (7, 1)] {
+            let cause = format!("cause: {}:{line}: /graph/nodes/{node}/env/", file.display());
+            assert!(stderr.contains(&cause), "{cause} in {stderr} of {command}");
+        }
+    }
+    lab.write(".hm/ci.py", ODD);
+    // There is no such engine, so the build ends after the warning.
+    let mut command = lab.hm();
+    command
+        .args(["run", "--backend", "docker"])
+        .env("DOCKER_HOST", "unix:///nowhere");
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let warning = format!("warning: {}:5: /graph/nodes/1/step/image: ", file.display());
+    assert!(stderr.contains(&warning), "{stderr}");
 }
 
 #[test]
@@ -123,6 +180,8 @@ fn the_json_form_is_one_object() {
     assert_eq!(findings[1]["kind"], "rejected");
     assert_eq!(findings[1]["pipeline"], "refused");
     assert!(findings[1]["file"].as_str().unwrap().ends_with(".hm/c_refused.py"));
+    assert_eq!(findings[1]["line"], 6);
+    assert_eq!(findings[2]["line"], 7);
 }
 
 #[test]
