@@ -41,7 +41,7 @@ pub(super) enum Origin {
 }
 
 /// What a pipeline's image says about running commands in it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Base {
     pub(super) digest: ImageDigest,
     pub(super) env: Vec<(String, String)>,

@@ -44,6 +44,8 @@ pub(super) struct Shared {
     pub(super) holds: InUse,
     /// By tree; `None` is an empty workspace.
     pub(super) deltas: Deltas<Option<TreeId>>,
+    /// Held while a place for a seed is chosen and taken.
+    pub(super) seed_places: Mutex<()>,
     pub(super) pendings: Pendings,
     pub(super) janitor: Janitor,
     nodes: Mutex<Nodes>,
@@ -75,6 +77,7 @@ impl Shared {
             holds: InUse::default(),
             observer,
             deltas: Deltas::default(),
+            seed_places: Mutex::default(),
             pendings: Pendings::default(),
             janitor: Janitor::start(docker.clone()),
             docker,

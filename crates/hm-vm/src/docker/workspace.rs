@@ -1,38 +1,26 @@
 //! Workspaces in machines: an image or a snapshot with another tree, made once for all machines that need the same.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bollard::container::PathStatResponse;
-use futures::{StreamExt, stream};
 use hm_plugin_protocol::SnapshotRef;
 use hm_store::TreeId;
-use hm_store::workspace::{DeltaOp, Entry, EntryKind, Manifest, WORKSPACE_FOLDER, Workspace};
-use jiff::Timestamp;
+use hm_store::workspace::Workspace;
 
-use super::container::{GO_DIR, GO_SYMLINK, Shell};
+use super::container::Shell;
 use super::error::DockerError;
 use super::exec::Gathered;
 use super::image::DockerImage;
 use super::keep::Keep;
 use super::nodes::Node;
-use super::record::{Origin, Record};
+use super::plan::{Plan, SCRIPT};
+use super::record::{Base, Origin, Record};
 use super::script::script;
 use super::shared::Shared;
 use super::upload::Upload;
 use crate::deltas::{Delta, Ground};
 use crate::environment::DEFAULT_PATH;
 use crate::machine::{Limits, Network, StopToken, VmError};
-use crate::memory::conflict_note;
-
-/// Where the script lies that removes files; it removes itself.
-const SCRIPT: &str = ".hm-delta";
-
-/// Looks into a container at once.
-const LOOKS: usize = 8;
 
 impl Shared {
     /// The image with a workspace, or with an empty folder in its place.
@@ -44,21 +32,22 @@ impl Shared {
         let tree = workspace.map(|workspace| workspace.tree);
         let flight = self.deltas.flight(Ground::Image(image.base.digest), tree);
         let delta = flight.get_or_try_init(async || {
-            let name = self.new_name();
-            let made = self.make_seed(&name, image, workspace).await;
-            self.janitor.remove(&name);
-            made
+            let snapshot = match workspace {
+                Some(workspace) => self.kept_seed(image, workspace).await?,
+                None => self.make_seed(image, None).await?,
+            };
+            let notes = Vec::new();
+            Ok::<_, VmError>(Delta { snapshot, notes })
         });
         Ok(delta.await?.snapshot.clone())
     }
 
-    async fn make_seed(
+    /// A seed that all of the workspace is sent for.
+    pub(super) async fn make_seed(
         &self,
-        name: &str,
         image: &DockerImage,
         workspace: Option<&Arc<Workspace>>,
-    ) -> Result<Delta, VmError> {
-        self.create_still(name, &image.id).await.map_err(failed)?;
+    ) -> Result<SnapshotRef, VmError> {
         let upload = Upload {
             uid: image.base.uid,
             gid: image.base.gid,
@@ -67,19 +56,40 @@ impl Shared {
             entries: (0..workspace.map_or(0, |workspace| workspace.manifest.entries().len())).collect(),
             script: None,
         };
-        self.upload(name, upload).await.map_err(failed)?;
-        let keep = Keep {
-            container: name,
-            parent: None,
-            depth: image.depth,
-            base: image.base.clone(),
-            tree: workspace.map(|workspace| workspace.tree),
-            origin: Origin::Seed,
+        let name = &self.new_name();
+        let made = async {
+            self.create_still(name, &image.id).await.map_err(failed)?;
+            self.upload(name, upload).await.map_err(failed)?;
+            let tree = workspace.map(|workspace| workspace.tree);
+            self.keep(new_seed(name, &image.base, image.depth, tree)).await
         };
-        Ok(Delta {
-            snapshot: self.keep(keep).await?,
-            notes: Vec::new(),
-        })
+        let made = made.await;
+        self.janitor.remove(name);
+        made
+    }
+
+    /// A seed that is made of an older one. In the store it stands on nothing: the older one's tree is not needed for it.
+    pub(super) async fn make_next_seed(
+        &self,
+        older: &Record,
+        workspace: &Arc<Workspace>,
+        plan: &Plan,
+    ) -> Result<SnapshotRef, VmError> {
+        let name = &self.new_name();
+        let made = async {
+            match plan.script() {
+                Some(script) => self.remove_by(name, &older.image, script).await,
+                None => self.create_still(name, &older.image).await,
+            }
+            .map_err(failed)?;
+            let upload = plan.upload(&older.base, workspace, true);
+            self.upload(name, upload).await.map_err(failed)?;
+            let tree = Some(workspace.tree);
+            self.keep(new_seed(name, &older.base, older.depth, tree)).await
+        };
+        let made = made.await;
+        self.janitor.remove(name);
+        made
     }
 
     /// The snapshot with the tree that it holds replaced by the workspace.
@@ -118,14 +128,7 @@ impl Shared {
         let plan = self.plan(name, &old, &workspace.manifest).await.map_err(failed)?;
         let notes = plan.notes();
         let script = plan.script();
-        let upload = Upload {
-            uid: record.base.uid,
-            gid: record.base.gid,
-            root: false,
-            workspace: Some(Arc::clone(workspace)),
-            entries: plan.entries,
-            script: None,
-        };
+        let upload = plan.upload(&record.base, workspace, false);
         let removing = script.is_some().then(|| self.new_name());
         let container = removing.as_deref().unwrap_or(name);
         let made = async {
@@ -194,159 +197,19 @@ impl Shared {
     }
 }
 
+fn new_seed<'a>(container: &'a str, base: &Base, depth: usize, tree: Option<TreeId>) -> Keep<'a> {
+    Keep {
+        container,
+        parent: None,
+        depth,
+        base: base.clone(),
+        tree,
+        origin: Origin::Seed,
+    }
+}
+
 fn failed(error: DockerError) -> VmError {
     VmError::Workspace {
         source: Arc::new(error),
     }
-}
-
-/// How one tree is made of another in a container.
-#[derive(Debug, Default)]
-struct Plan {
-    /// What is to be sent, by position in the newer manifest.
-    entries: Vec<usize>,
-    /// Where a step has left something else than the older tree put there.
-    conflicts: BTreeSet<Vec<u8>>,
-    removed_files: Vec<Vec<u8>>,
-    removed_folders: Vec<Vec<u8>>,
-    /// Not folders, although something is to be put below them.
-    ways: BTreeSet<Vec<u8>>,
-}
-
-impl Shared {
-    /// Looks at what the container has where the two trees differ.
-    async fn plan(&self, container: &str, old: &Manifest, new: &Manifest) -> Result<Plan, DockerError> {
-        let mut plan = Plan::default();
-        let positions: HashMap<&[u8], usize> = new
-            .entries()
-            .iter()
-            .enumerate()
-            .map(|(at, entry)| (&*entry.path, at))
-            .collect();
-        let mut looks = Vec::new();
-        let mut above = BTreeSet::new();
-        for op in Manifest::diff(old, new) {
-            match op {
-                DeltaOp::Remove { path, dir: true } => plan.removed_folders.push(path.into_vec()),
-                DeltaOp::Remove { path, dir: false } => {
-                    plan.removed_files.push(path.to_vec());
-                    looks.push((path, false));
-                }
-                DeltaOp::Put { path } => {
-                    let Some(at) = positions.get(&*path) else { continue };
-                    plan.entries.push(*at);
-                    let folders = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-                    above.extend(folders.map(|(end, _)| path[..end].to_vec()));
-                    if !matches!(new.entries()[*at].kind, EntryKind::Dir) {
-                        looks.push((path, true));
-                    }
-                }
-            }
-        }
-        let mut found = stream::iter(looks)
-            .map(|(path, is_put): (Box<[u8]>, bool)| async move {
-                let there = self.look(container, &place(&path)).await?;
-                let was = old.get(&path).filter(|was| !matches!(was.kind, EntryKind::Dir));
-                let as_left = match (&there, was) {
-                    (None, None) => true,
-                    (None, Some(_)) => !is_put,
-                    (Some(there), Some(was)) => is_as_put(there, was),
-                    // What was a folder is one no more once it is removed.
-                    (Some(there), None) => there.file_mode & GO_DIR != 0 && old.get(&path).is_some(),
-                };
-                Ok::<_, DockerError>((!as_left).then_some(path))
-            })
-            .buffer_unordered(LOOKS);
-        while let Some(conflict) = found.next().await {
-            plan.conflicts.extend(conflict?.map(|path| path.to_vec()));
-        }
-        drop(found);
-        let mut found = stream::iter(above)
-            .map(|path: Vec<u8>| async move {
-                let there = self.look(container, &place(&path)).await?;
-                Ok::<_, DockerError>(there.filter(|there| there.file_mode & GO_DIR == 0).map(|_| path))
-            })
-            .buffer_unordered(LOOKS);
-        while let Some(way) = found.next().await {
-            plan.ways.extend(way?);
-        }
-        drop(found);
-        // What the older tree has there as a file goes anyway.
-        plan.ways.retain(|way| !plan.removed_files.contains(way));
-        Ok(plan)
-    }
-}
-
-fn place(path: &[u8]) -> String {
-    format!("/{WORKSPACE_FOLDER}/{}", String::from_utf8_lossy(path))
-}
-
-/// Whether a file or link looks as it was put there; layers keep times in whole seconds.
-fn is_as_put(there: &PathStatResponse, was: &Entry) -> bool {
-    match &was.kind {
-        EntryKind::Dir => true,
-        EntryKind::Symlink { target } => {
-            // The engine tells where in the machine a link leads.
-            let target = String::from_utf8_lossy(target);
-            let end = target.trim_start_matches("../").trim_start_matches("./");
-            there.file_mode & GO_SYMLINK != 0 && there.link_target.ends_with(end)
-        }
-        EntryKind::File { size, hash: _ } => {
-            let seconds = there
-                .modification_time
-                .as_deref()
-                .and_then(|time| time.parse::<Timestamp>().ok());
-            let is_file = there.file_mode & (GO_DIR | GO_SYMLINK) == 0;
-            let same_time =
-                seconds.is_some_and(|time| i128::from(time.as_second()) == was.mtime_ns.div_euclid(1_000_000_000));
-            is_file
-                && u64::try_from(there.size) == Ok(*size)
-                && there.file_mode & 0o777 == was.mode & 0o777
-                && same_time
-        }
-    }
-}
-
-impl Plan {
-    fn notes(&self) -> Vec<String> {
-        let place = Path::new("/").join(WORKSPACE_FOLDER);
-        let paths = self.conflicts.iter().map(|path| place.join(OsStr::from_bytes(path)));
-        paths.map(|path| conflict_note(&path)).collect()
-    }
-
-    /// The text that removes what goes; nothing where nothing goes.
-    fn script(&self) -> Option<Vec<u8>> {
-        if self.removed_files.is_empty() && self.removed_folders.is_empty() && self.ways.is_empty() {
-            return None;
-        }
-        let mut script =
-            format!("rm -f /{SCRIPT} || exit\ncd /{WORKSPACE_FOLDER} 2> /dev/null || exit 0\n").into_bytes();
-        // A folder that a step put in a file's place is the step's, and one on the way to a file is as it should be.
-        script.extend(b"f() { if [ -L \"$1\" ] || [ ! -d \"$1\" ]; then rm -f -- \"$1\"; fi; }\n");
-        // A folder goes only when nothing is left in it.
-        script.extend(b"d() { [ -L \"$1\" ] || [ ! -d \"$1\" ] || rmdir -- \"$1\" 2> /dev/null; return 0; }\n");
-        for (function, paths) in [("f", &self.removed_files), ("d", &self.removed_folders)] {
-            for path in paths {
-                line(&mut script, function, path);
-            }
-        }
-        for path in &self.ways {
-            line(&mut script, "f", path);
-        }
-        script.extend(b"exit 0\n");
-        Some(script)
-    }
-}
-
-fn line(script: &mut Vec<u8>, function: &str, path: &[u8]) {
-    script.extend(function.as_bytes());
-    script.extend(b" './");
-    for byte in path {
-        if *byte == b'\'' {
-            script.extend(b"'\\''");
-        } else {
-            script.push(*byte);
-        }
-    }
-    script.extend(b"'\n");
 }

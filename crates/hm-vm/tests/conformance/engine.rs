@@ -1,12 +1,15 @@
 //! The engine that the docker backend is tested on: the one at `DOCKER_HOST`, else at `/var/run/docker.sock`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bollard::query_parameters::{CreateImageOptionsBuilder, ImportImageOptionsBuilder};
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
+    RemoveImageOptionsBuilder,
+};
 use bollard::{API_DEFAULT_VERSION, Docker, body_full};
 use futures::TryStreamExt;
 use hm_store::Store;
@@ -50,6 +53,46 @@ pub(crate) fn client() -> Docker {
         .strip_prefix("unix://")
         .expect("the tests reach their engine by a socket");
     Docker::connect_with_unix(path, 600, API_DEFAULT_VERSION).unwrap()
+}
+
+/// Containers and images of a store that are in the engine.
+pub(crate) async fn left_of(store: &Store) -> (usize, usize) {
+    let filters = filters(store.layout().root());
+    let docker = client().negotiate_version().await.unwrap();
+    let containers = ListContainersOptionsBuilder::default()
+        .all(true)
+        .filters(&filters)
+        .build();
+    let containers = docker.list_containers(Some(containers)).await.unwrap();
+    (containers.len(), images_of(&docker, &filters).await.len())
+}
+
+/// Removes the images of a store that goes.
+pub(crate) async fn forget(root: &Path) {
+    let docker = client().negotiate_version().await.unwrap();
+    let filters = filters(root);
+    loop {
+        let images = images_of(&docker, &filters).await;
+        if images.is_empty() {
+            break;
+        }
+        for image in images {
+            let options = RemoveImageOptionsBuilder::default().force(true).build();
+            // Those that others stand on go in another round.
+            drop(docker.remove_image(&image, Some(options), None).await);
+        }
+    }
+}
+
+async fn images_of(docker: &Docker, filters: &HashMap<&'static str, Vec<String>>) -> Vec<String> {
+    let options = ListImagesOptionsBuilder::default().all(true).filters(filters).build();
+    let images = docker.list_images(Some(options)).await.unwrap();
+    images.into_iter().map(|image| image.id).collect()
+}
+
+fn filters(root: &Path) -> HashMap<&'static str, Vec<String>> {
+    let id = fs::read_to_string(root.join("docker-id")).unwrap();
+    HashMap::from([("label", vec![format!("dev.hm.store={id}")])])
 }
 
 /// An image of this machine's own tools, made once for all runs.

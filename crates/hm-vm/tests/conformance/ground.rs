@@ -84,6 +84,9 @@ impl Ground {
 
     pub(crate) async fn close(self) {
         self.backend.close().await.unwrap();
+        if self.backend.name() == "docker" {
+            engine::forget(self.store.layout().root()).await;
+        }
         drop(self.backend);
         self.store.close().unwrap();
     }

@@ -2,6 +2,7 @@
 //! engine is named, these tests have nothing to run on.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -12,19 +13,21 @@ use crate::real::Real;
 use crate::support::{Ir, Lab, LiveRun, Run};
 
 /// The engine, with an image that holds what the lab's root file system holds.
-struct Engine {
-    host: String,
-    image: String,
+pub(crate) struct Engine {
+    pub(crate) host: String,
+    pub(crate) image: String,
+    pub(crate) store: PathBuf,
 }
 
 impl Engine {
     /// The engine that is named, if one is.
-    fn named(lab: &Lab) -> Option<Self> {
+    pub(crate) fn named(lab: &Lab) -> Option<Self> {
         let host = std::env::var_os("DOCKER_HOST")?.into_string().ok()?;
         let folder = lab.path("");
         let name = folder.file_name().unwrap().to_str().unwrap();
         let image = format!("hm-it:{}", name.to_lowercase().replace('.', "-"));
-        let engine = Self { host, image };
+        let store = lab.store();
+        let engine = Self { host, image, store };
         let mut archive = tar::Builder::new(Vec::new());
         archive.follow_symlinks(false);
         archive.append_dir_all(".", lab.root()).unwrap();
@@ -35,7 +38,7 @@ impl Engine {
     }
 
     /// What the engine's own command says, a line each.
-    fn docker(&self, arguments: &[&str]) -> Vec<String> {
+    pub(crate) fn docker(&self, arguments: &[&str]) -> Vec<String> {
         let mut command = Command::new("docker");
         command.args(arguments).env("DOCKER_HOST", &self.host);
         let output = command.output().expect("the engine's package has its command");
@@ -44,14 +47,14 @@ impl Engine {
         text.lines().map(ToOwned::to_owned).collect()
     }
 
-    fn command(&self, lab: &Lab, ir: &Ir, image: &str) -> Command {
+    pub(crate) fn command(&self, lab: &Lab, ir: &Ir, image: &str) -> Command {
         let mut command = lab.run_command(ir);
         fs::write(lab.path("pipeline.json"), ir.render(image)).unwrap();
         command.args(["--backend", "docker"]).env("DOCKER_HOST", &self.host);
         command
     }
 
-    fn run(&self, lab: &Lab, ir: &Ir) -> Run {
+    pub(crate) fn run(&self, lab: &Lab, ir: &Ir) -> Run {
         Run::of(&self.command(lab, ir, &self.image).output().unwrap())
     }
 
@@ -60,24 +63,39 @@ impl Engine {
     }
 
     /// Containers, images and volumes of the lab's store.
-    fn left(&self, lab: &Lab) -> [usize; 3] {
-        let id = fs::read_to_string(lab.store().join("docker-id")).unwrap();
-        let label = format!("label=dev.hm.store={id}");
+    fn left(&self) -> [usize; 3] {
+        let label = self.label().unwrap();
         [
             self.docker(&["ps", "-aq", "--filter", &label]).len(),
             self.docker(&["images", "-aq", "--filter", &label]).len(),
             self.docker(&["volume", "ls", "-q", "--filter", &label]).len(),
         ]
     }
+
+    /// What is on all that was made for the store.
+    pub(crate) fn label(&self) -> Option<String> {
+        let id = fs::read_to_string(self.store.join("docker-id")).ok()?;
+        Some(format!("label=dev.hm.store={id}"))
+    }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        let mut images = vec![self.image.clone()];
+        let label = self.label();
+        images.extend(
+            label
+                .map(|label| self.docker(&["images", "-q", "--filter", &label]))
+                .unwrap_or_default(),
+        );
         let mut command = Command::new("docker");
-        command.args(["rmi", "-f", &self.image]).env("DOCKER_HOST", &self.host);
+        command.args(["rmi", "-f"]).args(images).env("DOCKER_HOST", &self.host);
         drop(command.output());
     }
 }
+
+/// What is there after a build on one tree: the image with the tree, for the next build.
+const ONLY_THE_TREE: [usize; 3] = [0, 1, 0];
 
 /// What people see of a build: how each step ended, what it wrote and what it was told.
 fn seen(run: &Run, steps: &[&str]) -> Vec<(String, Value, Value, Vec<Value>)> {
@@ -186,7 +204,7 @@ fn a_pipeline_gives_what_it_gives_in_the_sandbox() {
         let expected = if round == 1 { "cached" } else { "passed" };
         assert_eq!(docker.status("built"), expected);
     }
-    assert_eq!(engine.left(&lab)[0], 0);
+    assert_eq!(engine.left()[0], 0);
 }
 
 /// A build of which one step waits for ever, beside others and on top of others.
@@ -208,11 +226,11 @@ fn signals_leave_nothing_in_the_engine() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let mut live = engine.start(&lab, &waiting());
         live.wait_for_line("waiting");
-        assert!(engine.left(&lab)[0] > 0);
+        assert!(engine.left()[0] > 0);
         live.signal(signal);
         let run = live.finish();
         assert!(run.code == Some(code) || signal == Signal::HUP, "{signal:?}: {run:#?}");
-        assert_eq!(engine.left(&lab), [0, 0, 0], "{signal:?}: {run:#?}");
+        assert_eq!(engine.left(), ONLY_THE_TREE, "{signal:?}: {run:#?}");
     }
 }
 
@@ -224,9 +242,9 @@ fn the_next_start_removes_what_a_killed_one_left() {
     live.wait_for_line("waiting");
     live.signal(Signal::KILL);
     drop(live.finish());
-    assert!(engine.left(&lab)[0] > 0, "its containers run on");
+    assert!(engine.left()[0] > 0, "its containers run on");
     engine.run(&lab, &Ir::new().step("s", "true")).passed();
-    assert_eq!(engine.left(&lab), [0, 0, 0]);
+    assert_eq!(engine.left(), ONLY_THE_TREE);
 }
 
 #[test]
@@ -240,18 +258,18 @@ fn failures_leave_nothing_in_the_engine() {
         .builds_in("root");
     let run = engine.run(&lab, &over);
     assert_eq!((run.code, run.status("slow")), (Some(1), "timed_out"), "{run:#?}");
-    assert_eq!(engine.left(&lab), [0, 0, 0]);
+    assert_eq!(engine.left(), ONLY_THE_TREE);
     let failing = waiting().step("fails", "exit 7");
     let run = engine.run(&lab, &failing);
     assert_eq!((run.code, run.status("fails")), (Some(1), "failed"), "{run:#?}");
-    assert_eq!(engine.left(&lab), [0, 0, 0]);
+    assert_eq!(engine.left(), ONLY_THE_TREE);
     let missing = Ir::new()
         .step("s", "true")
         .with("image", json!("127.0.0.1:1/no/such:tag"));
     let run = engine.run(&lab, &missing);
     assert_eq!((run.code, run.status("s")), (Some(1), "errored"), "{run:#?}");
     assert!(run.end("s").to_string().contains("127.0.0.1:1"), "{run:#?}");
-    assert_eq!(engine.left(&lab), [0, 0, 0]);
+    assert_eq!(engine.left(), ONLY_THE_TREE);
 }
 
 /// Engines refuse an image of more than 127 layers.
@@ -272,7 +290,7 @@ fn a_chain_is_as_long_as_it_likes() {
     }
     let run = engine.run(&lab, &ir).passed();
     assert_eq!(run.stdout(&format!("s{}", STEPS - 1)), [STEPS.to_string()]);
-    assert_eq!(engine.left(&lab)[0], 0);
+    assert_eq!(engine.left()[0], 0);
 }
 
 #[test]

@@ -1,29 +1,14 @@
 //! What only machines of an engine have.
 
-use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
-use bollard::query_parameters::{ListContainersOptionsBuilder, ListImagesOptionsBuilder};
 use hm_store::{Store, StoreSettings, SystemClock};
 use hm_vm::{Limits, MachineRequest, Network, VmBackend};
 
-use crate::engine;
+use crate::engine::{self, left_of};
 use crate::ground::{Ground, left, request, run, run_request, says};
-
-/// Containers and images of a store that are in the engine.
-async fn left_of(store: &Store) -> (usize, usize) {
-    let id = std::fs::read_to_string(store.layout().root().join("docker-id")).unwrap();
-    let filters = HashMap::from([("label", vec![format!("dev.hm.store={id}")])]);
-    let docker = engine::client().negotiate_version().await.unwrap();
-    let containers = ListContainersOptionsBuilder::default()
-        .all(true)
-        .filters(&filters)
-        .build();
-    let images = ListImagesOptionsBuilder::default().all(true).filters(&filters).build();
-    let containers = docker.list_containers(Some(containers)).await.unwrap();
-    let images = docker.list_images(Some(images)).await.unwrap();
-    (containers.len(), images.len())
-}
 
 /// An engine refuses an image of more than 127 layers.
 pub(super) async fn deep_chains_are_flattened(ground: &Ground) {
@@ -59,15 +44,81 @@ pub(super) async fn nothing_is_left_behind(ground: &Ground) {
     // This one is dropped while its command runs.
     let mut dropped = ground.boot().await;
     let running = dropped.exec(request("sleep 1000"));
-    assert!(
-        tokio::time::timeout(std::time::Duration::from_secs(1), running)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_secs(1), running).await.is_err());
     drop(dropped);
     machine.close().await.unwrap();
     ground.backend.close().await.unwrap();
-    assert_eq!(left_of(&ground.store).await, (0, 0));
+    // The image with the tree, for the next process.
+    assert_eq!(left_of(&ground.store).await, (0, 1));
+}
+
+/// What a process on the store of this folder finds in its workspace, and how many images there are at its end.
+async fn found_by_a_process(ground: &Ground, root: &Path) -> (String, usize) {
+    let settings = StoreSettings {
+        root: root.to_owned(),
+        clock: Arc::new(SystemClock),
+    };
+    let store = Store::open(settings).unwrap();
+    let backend = engine::backend(&store).await;
+    let image = backend.resolve_image(engine::image().await).await.unwrap();
+    let request = hm_store::CaptureRequest::new(&ground.tree.root);
+    let asked = MachineRequest {
+        workspace: Some(Arc::new(store.capture(&request).unwrap())),
+        ..MachineRequest::default()
+    };
+    let mut machine = backend.create(&image, &asked).await.unwrap();
+    let listing = "find . -exec stat -c '%n %a %u %g %F %s %Y' {} + | sort; find . -type f -exec cat {} +";
+    let found = run(&mut *machine, listing).await.out_text();
+    machine.close().await.unwrap();
+    backend.close().await.unwrap();
+    let (containers, images) = left_of(&store).await;
+    assert_eq!(containers, 0);
+    drop(backend);
+    store.close().unwrap();
+    (found, images)
+}
+
+/// An unchanged tree is not sent again, of a changed one only what differs, and there is a limit to how many are kept.
+pub(super) async fn trees_are_kept_between_processes(ground: &Ground) {
+    let (root, other) = (ground.folder.path().join("kept"), ground.folder.path().join("other"));
+    let tree = &ground.tree;
+    for name in [
+        "a/1", "a/2", "a/3", "b/gone", "b/dir", "c/1", "c/2", "c/3", "c/deep/4", "c/deep/5",
+    ] {
+        tree.write(name, name);
+    }
+    tree.link("link", "a/1").folder("empty").mode("c/2", 0o755);
+    let (first, images) = found_by_a_process(ground, &root).await;
+    assert_eq!(images, 1);
+    assert_eq!(found_by_a_process(ground, &root).await, (first.clone(), 1));
+
+    tree.write("a/2", "changed").remove("b/gone").write("c/deep/new", "new");
+    tree.remove("b/dir").write("b/dir/it's", "in a folder");
+    for (name, seconds) in [("a/1", 1_000_000_000), ("a", 1_100_000_000)] {
+        let time = UNIX_EPOCH + Duration::from_secs(seconds);
+        let entry = std::fs::File::open(tree.root.join(name)).unwrap();
+        entry.set_modified(time).unwrap();
+    }
+    let (changed, images) = found_by_a_process(ground, &root).await;
+    assert_ne!(changed, first);
+    assert_eq!(images, 2, "the older one is below the newer one");
+    let (anew, images) = found_by_a_process(ground, &other).await;
+    assert_eq!((anew, images), (changed.clone(), 1));
+    assert_eq!(found_by_a_process(ground, &root).await, (changed, 2));
+
+    for number in 0..6 {
+        for name in ["a", "b", "c", "empty", "link", "0", "1", "2", "3", "4"] {
+            if tree.root.join(name).symlink_metadata().is_ok() {
+                tree.remove(name);
+            }
+        }
+        tree.write(&format!("{number}/only"), "one");
+        found_by_a_process(ground, &root).await;
+    }
+    assert_eq!(found_by_a_process(ground, &root).await.1, 4);
+    for root in [&root, &other] {
+        engine::forget(root).await;
+    }
 }
 
 /// A lease that has ended without its backend's end is that of a process that was killed.
@@ -88,11 +139,7 @@ pub(super) async fn what_a_dead_process_left_is_swept(ground: &Ground) {
     let second = left(&mut *machine, "echo 2 > f").await;
     let mut running = backend.restore(&second, &MachineRequest::default()).await.unwrap();
     let command = running.exec(request("sleep 1000"));
-    assert!(
-        tokio::time::timeout(std::time::Duration::from_secs(1), command)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_secs(1), command).await.is_err());
     assert!(backend.exists(&first).await);
     let (containers, images) = left_of(&dead).await;
     assert!(containers > 0 && images >= 3, "{containers} {images}");
@@ -328,7 +375,7 @@ pub(super) async fn a_snapshot_of_another_process_can_be_used(ground: &Ground) {
                 snapshot: Some(snapshot.clone()),
                 state: None,
                 log: None,
-                duration: std::time::Duration::from_secs(1),
+                duration: Duration::from_secs(1),
                 run_id: hm_plugin_protocol::RunId(uuid::Uuid::nil()),
                 step_key: "k".into(),
                 parts: serde_json::Value::Null,

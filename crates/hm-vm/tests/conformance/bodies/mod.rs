@@ -151,6 +151,7 @@ bodies! {
         no_network_means_loopback_only
         an_image_without_a_shell_is_an_error
         an_unchanged_tree_is_sent_once
+        trees_are_kept_between_processes
         a_chain_that_is_handed_over_makes_no_image
         an_image_for_another_platform_is_told
         volumes_are_in_no_snapshot
