@@ -94,6 +94,17 @@ impl Made {
         made
     }
 
+    /// An image for amd64 for each tag: the base, and a layer with the file `top` that holds the tag.
+    pub(crate) fn on_a_base(base: &Layer, tags: &[&str]) -> Self {
+        let mut made = Self::default();
+        for tag in tags {
+            let top = Layer::plain(&[("top", tag.as_bytes())]);
+            let image = made.image("amd64", &[base.clone(), top], OCI_MANIFEST);
+            made.tag(tag, &image);
+        }
+        made
+    }
+
     /// Adds an image; gives its digest.
     pub(crate) fn image(&mut self, architecture: &str, layers: &[Layer], media_type: &str) -> String {
         let diffs: Vec<&String> = layers.iter().map(|layer| &layer.diff).collect();

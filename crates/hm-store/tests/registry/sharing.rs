@@ -13,16 +13,7 @@ use crate::world::{World, read, registry_error, settings};
 #[tokio::test(flavor = "multi_thread")]
 async fn images_share_their_base() {
     let base = Layer::plain(&[("base", b"1")]).gzip();
-    let mut made = Made::default();
-    for tag in ["one", "two"] {
-        let image = made.image(
-            "amd64",
-            &[base.clone(), Layer::plain(&[("top", tag.as_bytes())])],
-            OCI_MANIFEST,
-        );
-        made.tag(tag, &image);
-    }
-    let fake = Fake::good(made);
+    let fake = Fake::good(Made::on_a_base(&base, &["one", "two"]));
     let (host, world) = (fake.host(), World::new());
     let images = world.images(settings(&[&host]));
     for tag in ["one", "two"] {
@@ -104,16 +95,9 @@ async fn a_pull_that_is_given_up_leaves_the_store_usable() {
 #[tokio::test(flavor = "multi_thread")]
 async fn images_are_listed_and_removed() {
     let base = Layer::plain(&[("base", b"1")]).gzip();
-    let mut made = Made::default();
-    for tag in ["one", "two"] {
-        let image = made.image(
-            "amd64",
-            &[base.clone(), Layer::plain(&[("top", tag.as_bytes())])],
-            OCI_MANIFEST,
-        );
-        made.tag(tag, &image);
-        made.tag(&format!("{tag}-again"), &image);
-    }
+    let mut made = Made::on_a_base(&base, &["one", "two"]);
+    let one = made.manifests["one"].clone();
+    made.manifests.insert("one-again".to_owned(), one);
     let fake = Fake::good(made);
     let (host, world) = (fake.host(), World::new());
     let store = world.store();
