@@ -61,6 +61,7 @@ impl Store {
         rustix::fs::syncfs(&folder).map_err(FileError::at("sync", root))?;
         checkpoint(&connection, "TRUNCATE")?;
         // The first write to the emptied log syncs its header: here, and not in a step's commit.
-        mark("durable = 2", 1).map_err(StoreError::from)
+        mark("durable = 2", 1)?;
+        self.release_blobs()
     }
 }

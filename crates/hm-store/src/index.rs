@@ -3,6 +3,7 @@
 //! Write-ahead log, `synchronous=NORMAL`, and no checkpoint but the one of [`crate::Store::make_durable`] and of a log
 //! that has grown large: a commit never waits for the disk (see `docs/design/store.md`).
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::error::IndexError;
+use crate::error::{FileError, IndexError};
 
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -19,7 +20,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 const LARGE_LOG: u64 = 32 << 20;
 
 /// Each entry leads from one version (its position) to the next.
-const MIGRATIONS: [&str; 1] = [VERSION_1];
+const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
 
 /// `boot` and `durable` say whether what the row speaks of has surely reached the disk: 0 no, 2 being synced, 1 yes.
 /// Rows of another boot whose `durable` isn't 1 are distrusted and swept.
@@ -105,6 +106,12 @@ CREATE TABLE durations (
 ) WITHOUT ROWID, STRICT;
 ";
 
+/// Images may be kept as their registry stores them (`packed`), and be unpacked later.
+const VERSION_2: &str = "
+ALTER TABLE images ADD COLUMN packed TEXT;
+ALTER TABLE images ADD COLUMN unpacked INTEGER NOT NULL DEFAULT 1;
+";
+
 /// The tables whose rows carry `boot` and `durable`.
 pub(crate) const DURABLE_TABLES: [&str; 4] = ["snapshots", "cache", "workspaces", "images"];
 
@@ -147,11 +154,22 @@ impl Index {
         Ok(connect(&self.path)?)
     }
 
-    /// Writes the log back into the file when it has grown large.
-    pub(crate) fn trim(&self) -> Result<(), IndexError> {
+    /// Waits until all that was committed has reached the disk.
+    pub(crate) fn sync(&self) -> Result<(), FileError> {
+        let log = self.log();
+        let synced = File::open(&log).and_then(|file| file.sync_data());
+        synced.map_err(FileError::at("sync", &log))
+    }
+
+    fn log(&self) -> PathBuf {
         let mut log = self.path.clone().into_os_string();
         log.push("-wal");
-        let length = std::fs::metadata(log).map_or(0, |metadata| metadata.len());
+        log.into()
+    }
+
+    /// Writes the log back into the file when it has grown large.
+    pub(crate) fn trim(&self) -> Result<(), IndexError> {
+        let length = std::fs::metadata(self.log()).map_or(0, |metadata| metadata.len());
         if length > LARGE_LOG {
             checkpoint(&self.lock(), "PASSIVE")?;
         }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::ids::{LayerId, LeaseId, TreeId};
+use crate::ids::{ImageDigest, LayerId, LeaseId, TreeId};
 
 /// Version of the layout, the content of `FORMAT`.
 pub(crate) const FORMAT: &str = "1";
@@ -93,6 +93,16 @@ impl Layout {
         self.root.join("p")
     }
 
+    /// Layers of images as their registry stores them, each under the hex digits of its digest.
+    pub(crate) fn kept_blobs(&self) -> PathBuf {
+        self.root.join("z")
+    }
+
+    /// One of them.
+    pub(crate) fn kept_blob(&self, blob: &ImageDigest) -> PathBuf {
+        self.kept_blobs().join(blob.to_hex())
+    }
+
     /// All leases.
     pub fn leases(&self) -> PathBuf {
         self.root.join("live")
@@ -103,7 +113,7 @@ impl Layout {
         self.leases().join(lease.as_str())
     }
 
-    pub(crate) fn folders(&self) -> [PathBuf; 7] {
+    pub(crate) fn folders(&self) -> [PathBuf; 8] {
         [
             self.layers(),
             self.workspaces(),
@@ -111,6 +121,7 @@ impl Layout {
             self.logs(),
             self.key_locks(),
             self.partial_blobs(),
+            self.kept_blobs(),
             self.leases(),
         ]
     }

@@ -14,6 +14,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use crate::error::{FileError, IndexError, StoreError};
 use crate::files::Reaper;
 use crate::ids::{LEASE_LENGTH, LeaseId};
+use crate::image::fall_back_to_blobs;
 use crate::index::Index;
 use crate::layout::Layout;
 use crate::lease;
@@ -135,7 +136,8 @@ impl<'a> Sweep<'a> {
             }
         }
         self.image_layers(boot)?;
-        self.index.write::<_, IndexError>(|change| {
+        self.index.write::<_, StoreError>(|change| {
+            fall_back_to_blobs(change, self.layout, &soft)?;
             for table in crate::index::DURABLE_TABLES {
                 change.execute(&format!("DELETE FROM {table} WHERE {soft}"), [])?;
             }
@@ -175,7 +177,7 @@ impl<'a> Sweep<'a> {
     /// Sets aside layers of images that no trusted image has.
     fn image_layers(&mut self, boot: &str) -> Result<(), StoreError> {
         let trusted = self.names(&format!(
-            "SELECT layers FROM images WHERE durable = 1 OR boot = '{boot}'"
+            "SELECT layers FROM images WHERE unpacked AND (durable = 1 OR boot = '{boot}')"
         ))?;
         for entry in list(&self.layout.layers())? {
             let name = entry.file_name();

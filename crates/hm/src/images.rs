@@ -92,6 +92,8 @@ pub(crate) fn image_error(error: &ImageError) -> CliError {
         (error.code(), Exit::Unavailable)
     } else if let ImageError::NotPulled { .. } = error {
         ("image_not_pulled", Exit::NotFound)
+    } else if let ImageError::Lost { .. } = error {
+        ("image_lost", Exit::Unavailable)
     } else {
         ("image_unusable", Exit::Unavailable)
     };

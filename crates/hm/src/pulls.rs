@@ -1,7 +1,8 @@
-//! How pulls get on, on standard error: a bar for each layer on a terminal, else a line for each thing that matters.
+//! How pulls get on, on standard error: a bar for each layer on a terminal, else a line for each image.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use hm_store::image::{PullEvent, PullObserver};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -22,11 +23,29 @@ pub(crate) struct PullProgress {
     pulls: Mutex<HashMap<String, Pull>>,
 }
 
+/// What is done to an image, for people.
+#[derive(Clone, Copy, Debug)]
+struct Verb {
+    present: &'static str,
+    past: &'static str,
+}
+
+const PULL: Verb = Verb {
+    present: "pulling",
+    past: "pulled",
+};
+const UNPACK: Verb = Verb {
+    present: "unpacking",
+    past: "unpacked",
+};
+
 /// An image on its way.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 struct Pull {
+    verb: Verb,
+    begun: Instant,
     layers: usize,
-    ready: usize,
+    /// That come from the registry.
     bytes: u64,
     bars: HashMap<usize, ProgressBar>,
 }
@@ -63,17 +82,18 @@ impl PullProgress {
         self.aside(|| output::note(text));
     }
 
-    fn began(&self, image: &str, layers: usize, bytes: u64) {
+    fn began(&self, image: &str, verb: Verb, layers: usize, bytes: u64) {
         let pull = Pull {
+            verb,
+            begun: Instant::now(),
             layers,
             bytes,
-            ..Pull::default()
+            bars: HashMap::new(),
         };
         self.pulls().insert(image.to_owned(), pull);
-        self.note(&format!(
-            "pulling {image}: {layers} layers, {} MiB",
-            bytes.div_ceil(MIB)
-        ));
+        if self.bars.is_some() {
+            self.note(&format!("{} {}", verb.present, described(image, layers, bytes)));
+        }
     }
 
     fn started(&self, image: &str, layer: usize, size: u64, from: u64) {
@@ -95,21 +115,17 @@ impl PullProgress {
 
     fn ready(&self, image: &str, layer: usize) {
         let mut pulls = self.pulls();
-        let Some(pull) = pulls.get_mut(image) else { return };
-        pull.ready += 1;
-        let (ready, layers, bytes) = (pull.ready, pull.layers, pull.bytes);
-        if let Some(bar) = pull.bars.remove(&layer) {
+        let bar = pulls.get_mut(image).and_then(|pull| pull.bars.remove(&layer));
+        if let Some(bar) = bar {
             bar.finish_and_clear();
         }
-        if ready == layers {
-            pulls.remove(image);
-        }
-        drop(pulls);
-        if self.bars.is_none() {
-            output::note(&format!("layer {ready} of {layers} is ready"));
-        } else if ready == layers {
-            self.note(&format!("pulled {image}, {} MiB", bytes.div_ceil(MIB)));
-        }
+    }
+
+    fn done(&self, image: &str) {
+        let Some(pull) = self.pulls().remove(image) else { return };
+        let described = described(image, pull.layers, pull.bytes);
+        let seconds = pull.begun.elapsed().as_secs_f64();
+        self.note(&format!("{} {described} in {seconds:.1} s", pull.verb.past));
     }
 
     fn pulls(&self) -> MutexGuard<'_, HashMap<String, Pull>> {
@@ -117,11 +133,24 @@ impl PullProgress {
     }
 }
 
+/// An image and how large it is; unpacking takes no bytes from a registry.
+fn described(image: &str, layers: usize, bytes: u64) -> String {
+    let plural = if layers == 1 { "" } else { "s" };
+    match bytes {
+        0 => format!("{image}: {layers} layer{plural}"),
+        bytes => format!("{image}: {layers} layer{plural}, {} MiB", bytes.div_ceil(MIB)),
+    }
+}
+
 impl PullObserver for PullProgress {
     fn event(&self, image: &str, event: PullEvent<'_>) {
         match event {
-            PullEvent::Resolved { layers, bytes, .. } => self.began(image, layers, bytes),
-            PullEvent::LayerPresent { layer } | PullEvent::LayerUnpacked { layer } => self.ready(image, layer),
+            PullEvent::Resolved { layers, bytes, .. } => self.began(image, PULL, layers, bytes),
+            PullEvent::Unpacking { layers } => self.began(image, UNPACK, layers, 0),
+            PullEvent::Done => self.done(image),
+            PullEvent::LayerPresent { layer } | PullEvent::LayerKept { layer } | PullEvent::LayerUnpacked { layer } => {
+                self.ready(image, layer);
+            }
             PullEvent::LayerStarted {
                 layer,
                 digest: _,

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::blobs::Blobs;
 use super::choose::{Chosen, in_docker_archive, in_layout};
+use super::known::{Came, NotedImage};
 use super::layers::{AllThere, UnpackingLayers};
 use super::resolve::find;
 use super::{ImageError, ImageLimits, ImageRef, LocalSource, Platform, ResolvedImage};
@@ -100,12 +101,17 @@ impl Store {
         stat: &str,
         limits: &ImageLimits,
     ) -> Result<ResolvedImage, ImageError> {
-        let config = chosen.configuration.image_config();
-        let layers = chosen.layer_ids();
-        let work = layers.iter().cloned().zip(chosen.layers).collect();
+        let image = NotedImage {
+            digest: chosen.digest,
+            layers: chosen.layer_ids(),
+            config: chosen.configuration.image_config(),
+            packed: Vec::new(),
+            unpacked: true,
+        };
+        let work = image.layers.iter().cloned().zip(chosen.layers).collect();
         let anew = UnpackingLayers::new(self.clone(), blobs, work, AllThere(self.clone()), *limits).run()?;
-        self.note_image(&[name], stat, &chosen.digest, &layers, &config, anew)?;
-        Ok(self.resolved(chosen.digest, &layers, config))
+        self.note_image(&[name], stat, &image, if anew { Came::Unpacked } else { Came::Before })?;
+        Ok(self.resolved(&image))
     }
 }
 

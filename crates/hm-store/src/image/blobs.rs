@@ -102,10 +102,10 @@ impl Blobs {
                 if let Some(bytes) = documents.get(name) {
                     return Ok(Some((Box::new(bytes.as_slice()), bytes.len() as u64)));
                 }
-                let layer = layers.get(name).map(|(growing, size)| Ok((growing.open()?, *size)));
-                Ok(layer
-                    .transpose()?
-                    .map(|(reader, size)| (Box::new(reader) as Box<dyn Read + Send>, size)))
+                let layer = layers
+                    .get(name)
+                    .and_then(|(growing, size)| Some((growing.open()?, *size)));
+                Ok(layer.map(|(reader, size)| (Box::new(reader) as Box<dyn Read + Send>, size)))
             }
         }
     }

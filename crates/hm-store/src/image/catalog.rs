@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
+use super::kept::{kept_blobs, remove_blobs, useless_blobs};
+use super::known::packed_layers;
 use super::registry::{PREFIX, PullRecord};
 use super::{ImageError, RegistryRef};
 use crate::error::{FileError, IndexError};
@@ -110,6 +112,7 @@ impl Store {
         let lock = File::create(&path).map_err(FileError::at("make", &path))?;
         lock.lock().map_err(FileError::at("lock", &path))?;
         let alone = self.is_alone()?;
+        let kept = kept_blobs(self.layout())?;
         let mut removed = Vec::new();
         let mut folders = Vec::new();
         for digest in digests {
@@ -117,7 +120,7 @@ impl Store {
             let names: Vec<String> = rows.iter().filter(others).map(|row| row.name.clone()).collect();
             let gone = |row: &&Row| row.digest == digest && (names.is_empty() || row.name == name);
             let gone: Vec<&str> = rows.iter().filter(gone).map(|row| row.reference.as_str()).collect();
-            let (kept, layers) = self.index().write(|change| {
+            let (why, layers) = self.index().write(|change| {
                 if names.is_empty()
                     && let Some(needed) = why_needed(change, digest, alone)?
                 {
@@ -129,12 +132,14 @@ impl Store {
                 if !names.is_empty() {
                     return Ok((Some(KeptBecause::Names(names)), Vec::new()));
                 }
-                Ok::<_, IndexError>((None, drop_image(change, digest)?))
+                let (layers, blobs) = drop_image(change, digest)?;
+                remove_blobs(useless_blobs(change, kept.clone(), self.now(), &blobs)?)?;
+                Ok::<_, ImageError>((None, layers))
             })?;
             folders.extend(layers.iter().map(|layer| self.layout().layer(layer)));
             removed.push(RemovedImage {
                 digest: parse(digest)?,
-                kept,
+                kept: why,
             });
         }
         self.remove_folders(folders)?;
@@ -206,15 +211,15 @@ fn why_needed(change: &Transaction<'_>, digest: &str, alone: bool) -> Result<Opt
     })
 }
 
-/// Forgets an image; gives the layers that are then needed by none.
-fn drop_image(change: &Transaction<'_>, digest: &str) -> Result<Vec<LayerId>, IndexError> {
+/// Forgets an image; gives the layers that are then needed by none, and the blobs that it needs no more.
+fn drop_image(change: &Transaction<'_>, digest: &str) -> Result<(Vec<LayerId>, HashSet<ImageDigest>), IndexError> {
     let bad = |source| IndexError::BadJson {
         what: "list of image layers",
         source,
     };
-    let layers: String = change.query_row("SELECT layers FROM images WHERE digest = ?1", [digest], |row| {
-        row.get(0)
-    })?;
+    let ask = "SELECT layers, packed FROM images WHERE digest = ?1";
+    let (layers, packed): (String, Option<String>) = change.query_row(ask, [digest], |row| row.try_into())?;
+    let packed = packed_layers(packed.as_deref())?;
     let mut layers: Vec<LayerId> = serde_json::from_str(&layers).map_err(bad)?;
     change.execute("DELETE FROM images WHERE digest = ?1", params![digest])?;
     let mut ask = change.prepare("SELECT layers FROM images")?;
@@ -223,7 +228,7 @@ fn drop_image(change: &Transaction<'_>, digest: &str) -> Result<Vec<LayerId>, In
         let needed: Vec<LayerId> = serde_json::from_str(&other).map_err(bad)?;
         layers.retain(|layer| !needed.contains(layer));
     }
-    Ok(layers)
+    Ok((layers, packed.iter().map(|layer| layer.blob).collect()))
 }
 
 fn parse(digest: &str) -> Result<ImageDigest, IndexError> {

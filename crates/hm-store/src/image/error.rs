@@ -43,6 +43,14 @@ pub enum ImageError {
     /// Its registry didn't give it.
     #[error(transparent)]
     Registry(#[from] Box<RegistryError>),
+    /// A layer that was kept from a pull is gone or was damaged, and has to be pulled again.
+    #[error("the store lost layer {digest} of {reference}, or its file was damaged")]
+    Lost {
+        /// The image.
+        reference: String,
+        /// The layer's digest.
+        digest: String,
+    },
     /// An image to be removed isn't there.
     #[error("{reference} has not been pulled into this store")]
     NotPulled {
@@ -246,6 +254,7 @@ impl ImageError {
             Self::NotFound { .. } => "check the path; a relative one is taken from the project's folder".to_owned(),
             Self::RegistryUnsupported { reference } => format!("fetch it once: hm image pull {reference}"),
             Self::Registry(error) => return error.fix(),
+            Self::Lost { reference, .. } => format!("fetch it again, with a network: hm image pull {reference}"),
             Self::NotPulled { .. } => "see what is there: hm image ls".to_owned(),
             Self::DaemonUnsupported { name } => {
                 format!("save it once: docker save {name} -o image.tar, and use image=\"docker-archive:image.tar\"")
@@ -279,6 +288,12 @@ impl ImageError {
             | Self::Unpack { .. } => return None,
         };
         Some(fix)
+    }
+}
+
+impl From<rusqlite::Error> for ImageError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Index(error.into())
     }
 }
 

@@ -5,7 +5,10 @@ use std::sync::{Arc, OnceLock};
 use reqwest::Client;
 use tokio::task::JoinSet;
 
-use super::registry::{ImageLock, PullObserver, Puller, RegistryError, RegistrySettings, WhatIsKnown, http_client};
+use super::known::NotedImage;
+use super::registry::{
+    ImageLock, PullObserver, Pulled, Puller, RegistryError, RegistrySettings, http_client, unpack_kept,
+};
 use super::{ImageError, ImageLimits, ImageRef, Platform, RegistryRef, ResolvedImage};
 use crate::ids::ImageDigest;
 use crate::store::Store;
@@ -52,6 +55,14 @@ struct Inner {
     client: OnceLock<Client>,
 }
 
+/// Where an image is to be had.
+#[derive(Debug)]
+enum Where {
+    /// All of it is there, unpacked or not.
+    Store(NotedImage),
+    Registry(Puller),
+}
+
 impl Images {
     /// Costs nothing yet: certificates are read when the first registry is asked.
     pub fn new(store: Store, settings: ImageSettings) -> Self {
@@ -87,18 +98,83 @@ impl Images {
             return work.join_next().await.and_then(Result::ok).ok_or(ended)?;
         };
         let name = self.pinned(name);
-        let known = store.pulled_image(&name, &settings.platform)?;
-        let known = match (known, settings.offline || name.digest.is_some()) {
-            (Some(known), true) => return Ok(known.image),
-            (None, _) if settings.offline => {
-                return Err(RegistryError::Offline {
-                    reference: name.to_string(),
-                }
-                .into());
-            }
-            (known, _) => known.map_or(WhatIsKnown::Nothing, WhatIsKnown::Image),
+        let (reference, told) = (name.to_string(), Arc::clone(&observer));
+        let puller = match self.look_up(name.clone(), observer.clone()).await? {
+            Where::Store(image) => match self.unpacked(reference, image, told).await {
+                Err(ImageError::Lost { .. }) if !settings.offline => self.puller(name, observer)?,
+                other => return other,
+            },
+            Where::Registry(puller) => puller,
         };
-        self.puller(name, observer)?.pull(known).await
+        puller.pull().await
+    }
+
+    /// Has the image in the store, as [`Images::resolve`] does, but leaves what comes from a registry as it is stored
+    /// there: that takes no longer than the download, and `resolve` then needs no registry. What was fetched has reached
+    /// the disk when this returns.
+    ///
+    /// # Errors
+    /// See [`ImageError`]; [`ImageError::fix`] tells what to do.
+    pub async fn fetch(
+        &self,
+        reference: &ImageRef,
+        observer: Arc<dyn PullObserver>,
+    ) -> Result<ImageDigest, ImageError> {
+        let ImageRef::Registry(name) = reference else {
+            return Ok(self.resolve(reference, observer).await?.digest);
+        };
+        match self.look_up(self.pinned(name), observer).await? {
+            Where::Store(image) => Ok(image.digest),
+            Where::Registry(puller) => puller.fetch().await,
+        }
+    }
+
+    /// Finds out whether the store has what the reference stands for.
+    async fn look_up(&self, name: RegistryRef, observer: Arc<dyn PullObserver>) -> Result<Where, ImageError> {
+        let Inner { store, settings, .. } = &*self.inner;
+        let known = store.pulled_image(&name, &settings.platform)?;
+        match known {
+            Some(Pulled { image, .. }) if settings.offline || name.digest.is_some() => Ok(Where::Store(image)),
+            None if settings.offline => {
+                let reference = name.to_string();
+                Err(RegistryError::Offline { reference }.into())
+            }
+            known => {
+                let puller = self.puller(name, observer)?;
+                match known {
+                    Some(Pulled { record, image }) if puller.told_digest().await? == Some(record.top) => {
+                        Ok(Where::Store(image))
+                    }
+                    _ => Ok(Where::Registry(puller)),
+                }
+            }
+        }
+    }
+
+    /// The image, with what of it was only kept unpacked.
+    async fn unpacked(
+        &self,
+        reference: String,
+        image: NotedImage,
+        observer: Arc<dyn PullObserver>,
+    ) -> Result<ResolvedImage, ImageError> {
+        let Inner { store, settings, .. } = &*self.inner;
+        if image.unpacked && store.is_unpacked(&image) {
+            return Ok(store.resolved(&image));
+        }
+        let (store, limits) = (store.clone(), settings.limits);
+        let ended = ImageError::Ended {
+            reference: reference.clone(),
+        };
+        let mut work = JoinSet::new();
+        work.spawn_blocking(move || {
+            if !store.is_unpacked(&image) {
+                unpack_kept(&store, &reference, &image, limits, &observer)?;
+            }
+            store.note_unpacked(&image)?;
+            Ok(store.resolved(&image))
+        });
+        work.join_next().await.and_then(Result::ok).ok_or(ended)?
     }
 
     /// The digest that a reference stands for in its registry; of all platforms, where it has several.

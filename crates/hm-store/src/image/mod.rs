@@ -12,6 +12,7 @@ mod folder;
 mod folder_end;
 mod host;
 mod images;
+mod kept;
 mod known;
 mod layer;
 mod layer_root;
@@ -43,3 +44,5 @@ pub use registry::{
 };
 pub use resolve::{ImageConfig, ResolvedImage};
 pub use tar_stream::TarError;
+
+pub(crate) use kept::fall_back_to_blobs;

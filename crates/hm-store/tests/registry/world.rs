@@ -1,13 +1,15 @@
 //! A store in a folder of its own, and what was told of its pulls.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hm_store::image::{PullEvent, PullObserver, RegistryError, RegistrySettings, RetrySettings};
 use hm_store::{
-    ImageError, ImageRef, ImageSettings, Images, Platform, ResolvedImage, Store, StoreSettings, SystemClock,
+    ImageDigest, ImageError, ImageRef, ImageSettings, Images, Platform, ResolvedImage, Store, StoreSettings,
+    SystemClock,
 };
 use tempfile::TempDir;
 
@@ -22,7 +24,7 @@ pub(crate) struct Seen(Mutex<Vec<String>>);
 impl PullObserver for Seen {
     fn event(&self, _: &str, event: PullEvent<'_>) {
         let text = match event {
-            PullEvent::LayerBytes { .. } => return,
+            PullEvent::LayerBytes { .. } | PullEvent::Done => return,
             PullEvent::Retry { problem, .. } => format!("retry {problem}"),
             PullEvent::LayerStarted { layer, resumed_at, .. } => format!("start {layer} at {resumed_at}"),
             PullEvent::LayerUnpacked { layer } => format!("unpacked {layer}"),
@@ -30,6 +32,8 @@ impl PullObserver for Seen {
             PullEvent::MirrorFailed { mirror, .. } => format!("mirror {mirror}"),
             PullEvent::Resolved { layers, .. } => format!("resolved {layers}"),
             PullEvent::LayerDownloaded { layer } => format!("downloaded {layer}"),
+            PullEvent::LayerKept { layer } => format!("kept {layer}"),
+            PullEvent::Unpacking { layers } => format!("unpacking {layers}"),
         };
         self.0.lock().unwrap().push(text);
     }
@@ -67,6 +71,13 @@ impl World {
         images.resolve(&ImageRef::parse(reference).unwrap(), seen).await
     }
 
+    /// Has the image kept, with a client of its own.
+    pub(crate) async fn fetch(&self, reference: &str, settings: ImageSettings) -> Result<ImageDigest, ImageError> {
+        let seen: Arc<dyn PullObserver> = self.seen.clone();
+        let images = self.images(settings);
+        images.fetch(&ImageRef::parse(reference).unwrap(), seen).await
+    }
+
     /// What was told that begins with the word.
     pub(crate) fn told(&self, word: &str) -> Vec<String> {
         let told = self.seen.0.lock().unwrap();
@@ -76,6 +87,14 @@ impl World {
     /// Layers that are in the store.
     pub(crate) fn layers(&self) -> usize {
         fs::read_dir(self.base.path().join("store/l")).unwrap().count()
+    }
+
+    /// The blobs that are kept, by their digests.
+    pub(crate) fn kept(&self) -> BTreeMap<String, PathBuf> {
+        let folder = fs::read_dir(self.base.path().join("store/z")).unwrap();
+        let blobs = folder.map(|entry| entry.unwrap().path());
+        let named = blobs.map(|path| (format!("sha256:{}", path.file_name().unwrap().to_str().unwrap()), path));
+        named.collect()
     }
 
     /// What downloads left.

@@ -48,15 +48,16 @@ fn pull(args: &ImageNames, process: &Process) -> Result<Exit, CliError> {
         let told = Arc::new(PullProgress::new(process));
         for reference in references {
             let reference = reference.relative_to(&process.cwd);
-            let pulled = runtime.block_on(images.resolve(&reference, told.clone()));
+            let pulled = runtime.block_on(images.fetch(&reference, told.clone()));
             told.end();
             let pulled = pulled.map_err(|error| image_error(&error))?;
-            output::result(&format!("{reference} {}\n", pulled.digest))?;
+            output::result(&format!("{reference} {pulled}\n"))?;
+            if !matches!(reference, ImageRef::Registry(_)) {
+                // What was unpacked is too dear to be lost with the power.
+                let synced = store.make_durable();
+                synced.map_err(|error| wiring::store_error(&error, &settings.store))?;
+            }
         }
-        // A pull is too dear to be lost with the power.
-        store
-            .make_durable()
-            .map_err(|error| wiring::store_error(&error, &settings.store))?;
         Ok(Exit::Success)
     })
 }

@@ -61,7 +61,8 @@ fn steps_boot_from_what_a_registry_has_and_then_from_the_store() {
 
     let pulled = run(&lab, &host, &image, &[]).passed();
     assert_eq!(pulled.stdout("a"), ["42"]);
-    assert!(pulled.stderr.contains("layer 1 of 1 is ready"), "{pulled:#?}");
+    let line = format!("pulled {image}: 1 layer, ");
+    assert!(pulled.stderr.contains(&line), "{pulled:#?}");
 
     drop(real);
     let gone = run(&lab, &host, &image, &[]);
@@ -108,7 +109,10 @@ fn a_terminal_shows_bars_while_an_image_is_pulled() {
     let left: Vec<&str> = screen.iter().map(|line| line.split(',').next().unwrap()).collect();
     assert_eq!(
         left[..2],
-        [&format!("pulling {image}: 1 layers"), &format!("pulled {image}")]
+        [
+            &format!("pulling {image}: 1 layer"),
+            &format!("pulled {image}: 1 layer")
+        ]
     );
     assert!(left[2].starts_with(&format!("{image} sha256:")), "{screen:#?}");
 
@@ -162,6 +166,25 @@ fn images_are_pulled_listed_and_removed() {
     let (code, _, told) = hm(&lab, &host, &["image", "pull", "No"]);
     assert_eq!(code, Some(2));
     assert!(told.contains("error[image_invalid]"), "{told}");
+}
+
+#[test]
+fn a_pulled_image_needs_no_registry() {
+    let lab = Lab::new();
+    let real = registry(&lab);
+    let (host, image) = (real.host(), image(&real));
+    let (code, _, told) = hm(&lab, &host, &["image", "pull", &image]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.starts_with(&format!("pulled {image}: 1 layer, ")), "{told}");
+    drop(real);
+    let first = run(&lab, &host, &image, &["--offline"]).passed();
+    assert_eq!(first.stdout("a"), ["42"]);
+    assert!(
+        first.stderr.contains(&format!("unpacked {image}: 1 layer in ")),
+        "{first:#?}"
+    );
+    let second = run(&lab, &host, &image, &["--offline"]).passed();
+    assert!(!second.stderr.contains("unpacked"), "{second:#?}");
 }
 
 #[test]

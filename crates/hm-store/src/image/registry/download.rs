@@ -1,6 +1,7 @@
 //! The download of one layer.
 
 use std::error::Error;
+use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -32,32 +33,41 @@ pub(super) struct Wanted {
     pub(super) size: u64,
 }
 
-/// Downloads a layer that isn't in the store, and tells `writer` how it goes.
+/// Downloads a layer that isn't in the store. `writer` is told how it goes; where there is none, the layer is kept as it
+/// is.
 pub(super) async fn download(
     repository: Arc<Repository>,
     wanted: Wanted,
-    writer: Writer,
+    writer: Option<Writer>,
     permits: Arc<Semaphore>,
 ) -> Result<(), RegistryError> {
-    let layout = repository.store.layout();
-    let mut partial = Partial::lock(layout, &wanted.layer, &wanted.blob).await?;
-    if layout.layer(&wanted.layer).is_dir() {
+    let store = &repository.store;
+    let mut partial = Partial::lock(store.layout(), &wanted.layer, &wanted.blob).await?;
+    let is_kept = || writer.is_none() && store.keeps_blob(&wanted.blob, wanted.size);
+    if store.layout().layer(&wanted.layer).is_dir() || is_kept() {
         repository.tell(PullEvent::LayerPresent { layer: wanted.number });
-        writer.present();
+        if let Some(writer) = writer {
+            writer.present();
+        }
         partial.remove()?;
         return Ok(());
-    }
-    let _permit = permits.acquire().await;
-    let mut had = partial.length()?;
-    if had > wanted.size {
-        partial.clear()?;
-        had = 0;
     }
     let mut download = Download {
         repository: &repository,
         wanted: &wanted,
         endpoint: 0,
     };
+    if writer.is_some()
+        && let Some(kept) = download.kept().await?
+    {
+        return download.done(partial, Some(kept), writer).await;
+    }
+    let permit = permits.acquire().await;
+    let mut had = partial.length()?;
+    if had > wanted.size {
+        partial.clear()?;
+        had = 0;
+    }
     let digest = wanted.blob.to_string();
     repository.tell(PullEvent::LayerStarted {
         layer: wanted.number,
@@ -70,23 +80,21 @@ pub(super) async fn download(
         let (resumed, found, _) = download.run(partial, had, None).await?;
         partial = resumed;
         if found == wanted.blob {
-            writer.whole(wanted.size, partial);
-            repository.tell(PullEvent::LayerDownloaded { layer: wanted.number });
-            return Ok(());
+            drop(permit);
+            return download.done(partial, None, writer).await;
         }
         partial.clear()?;
     }
-    writer.readable(partial.path(), 0);
-    let (mut partial, found, writer) = download.run(partial, 0, Some(writer)).await?;
+    if let Some(writer) = &writer {
+        writer.readable(partial.reader()?);
+    }
+    let (mut partial, found, writer) = download.run(partial, 0, writer).await?;
     if found != wanted.blob {
         partial.clear()?;
         return Err(repository.mismatch(download.server(), "layer", &wanted.blob, &found));
     }
-    if let Some(writer) = writer {
-        writer.whole(wanted.size, partial);
-    }
-    repository.tell(PullEvent::LayerDownloaded { layer: wanted.number });
-    Ok(())
+    drop(permit);
+    download.done(partial, None, writer).await
 }
 
 struct Download<'a> {
@@ -97,6 +105,38 @@ struct Download<'a> {
 }
 
 impl<'a> Download<'a> {
+    /// The blob, where a pull has kept it and it is not damaged.
+    async fn kept(&self) -> Result<Option<File>, RegistryError> {
+        let (store, blob) = (self.repository.store.clone(), self.wanted.blob);
+        Ok(self.aside(move || store.right_blob(&blob)).await??)
+    }
+
+    /// All of it is there and right: in `kept`, else in the file that it was downloaded to.
+    async fn done(&self, partial: Partial, kept: Option<File>, writer: Option<Writer>) -> Result<(), RegistryError> {
+        let Wanted { number, blob, size, .. } = *self.wanted;
+        if let Some(writer) = writer {
+            let file = kept.map_or_else(|| partial.reader(), Ok)?;
+            writer.whole(size, file, partial);
+            self.repository.tell(PullEvent::LayerDownloaded { layer: number });
+        } else {
+            self.repository.tell(PullEvent::LayerDownloaded { layer: number });
+            let store = self.repository.store.clone();
+            self.aside(move || partial.keep(store.layout(), &blob)).await??;
+            self.repository.tell(PullEvent::LayerKept { layer: number });
+        }
+        Ok(())
+    }
+
+    /// Does work that waits for the disk.
+    async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, RegistryError> {
+        let mut disk = JoinSet::new();
+        disk.spawn_blocking(work);
+        let done = disk.join_next().await.and_then(Result::ok);
+        done.ok_or_else(|| RegistryError::GivenUp {
+            digest: self.wanted.blob.to_string(),
+        })
+    }
+
     /// Loads what is missing; gives the digest of all.
     async fn run(
         &mut self,

@@ -2,11 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::partial::Partial;
-use crate::error::FileError;
 
 /// What is known of a layer's download; clones are the same one.
 #[derive(Clone, Default, Debug)]
@@ -23,7 +22,8 @@ struct Shared {
 #[derive(Default, Debug)]
 struct State {
     phase: Phase,
-    file: PathBuf,
+    /// Open, so that it can be read to its end whatever becomes of its name.
+    file: Option<Arc<File>>,
     written: u64,
     /// Kept until the layer is unpacked, so that no other process loads it once more.
     done: Option<Partial>,
@@ -68,10 +68,9 @@ impl Growing {
     }
 
     /// A reader from the start. Reading waits for what isn't there yet.
-    pub(in crate::image) fn open(&self) -> Result<impl Read + Send + use<>, FileError> {
-        let path = self.lock().file.clone();
-        let file = File::open(&path).map_err(FileError::at("open", &path))?;
-        Ok(Reader {
+    pub(in crate::image) fn open(&self) -> Option<impl Read + Send + use<>> {
+        let file = self.lock().file.clone()?;
+        Some(Reader {
             growing: self.clone(),
             file,
             at: 0,
@@ -104,10 +103,9 @@ impl Writer {
     }
 
     /// The file may be read from here on.
-    pub(super) fn readable(&self, file: &Path, written: u64) {
+    pub(super) fn readable(&self, file: File) {
         self.change(|state| {
-            file.clone_into(&mut state.file);
-            state.written = written;
+            state.file = Some(Arc::new(file));
             state.phase = Phase::Coming;
         });
     }
@@ -116,11 +114,11 @@ impl Writer {
         self.change(|state| state.written = written);
     }
 
-    /// All of it is there and right.
-    pub(super) fn whole(self, size: u64, partial: Partial) {
+    /// All of it is there and right, in `file`.
+    pub(super) fn whole(self, size: u64, file: File, partial: Partial) {
         self.change(|state| {
             state.written = size;
-            partial.path().clone_into(&mut state.file);
+            state.file = Some(Arc::new(file));
             state.phase = Phase::Whole;
             state.done = Some(partial);
         });
@@ -144,7 +142,7 @@ impl Drop for Writer {
 
 struct Reader {
     growing: Growing,
-    file: File,
+    file: Arc<File>,
     at: u64,
     /// As far as the file is known to go.
     readable: u64,
@@ -163,7 +161,7 @@ impl Read for Reader {
             self.readable = state.written;
         }
         let want = usize::try_from(self.readable - self.at).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let got = self.file.read(&mut buffer[..want])?;
+        let got = self.file.read_at(&mut buffer[..want], self.at)?;
         self.at += got as u64;
         Ok(got)
     }

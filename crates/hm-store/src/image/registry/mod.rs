@@ -21,6 +21,7 @@ mod record;
 mod repository;
 mod retry;
 mod settings;
+mod unpack_kept;
 mod unpacking;
 
 pub use docker_config::{DockerConfig, DockerConfigError};
@@ -31,5 +32,8 @@ pub use settings::{AuthoritySettings, ProxySettings, RegistrySettings, RetrySett
 
 pub(super) use client::http_client;
 pub(super) use growing::Growing;
-pub(super) use pull::{Puller, WhatIsKnown};
-pub(super) use record::{PREFIX, PullRecord};
+pub(super) use pull::Puller;
+#[cfg(test)]
+pub(super) use record::index_name;
+pub(super) use record::{PREFIX, PullRecord, Pulled};
+pub(super) use unpack_kept::unpack_kept;

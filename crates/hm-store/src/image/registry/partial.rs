@@ -7,16 +7,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::error::FileError;
 use crate::ids::{ImageDigest, LayerId};
+use crate::image::kept::is_forgotten;
 use crate::layout::Layout;
 
 /// How often a file that another process works on is looked at.
 const POLL: Duration = Duration::from_millis(20);
-/// What nobody came back to for so long is removed.
-const FORGOTTEN: SignedDuration = SignedDuration::from_hours(3 * 24);
 
 /// A file that this process alone works on.
 #[derive(Debug)]
@@ -28,30 +27,51 @@ pub(super) struct Partial {
 impl Partial {
     /// Opens the file for a layer as soon as no other download works on it.
     pub(super) async fn lock(layout: &Layout, layer: &LayerId, blob: &ImageDigest) -> Result<Self, FileError> {
-        let hex = blob.to_hex();
-        let path = layout
-            .partial_blobs()
-            .join(format!("{layer}-{}", hex.get(..20).unwrap_or(&hex)));
+        let path = path_of(layout, layer, blob);
+        loop {
+            if let Some(locked) = Self::try_lock(&path)? {
+                return Ok(locked);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// The same, for threads that may wait.
+    pub(super) fn lock_blocking(layout: &Layout, layer: &LayerId, blob: &ImageDigest) -> Result<Self, FileError> {
+        let path = path_of(layout, layer, blob);
+        loop {
+            if let Some(locked) = Self::try_lock(&path)? {
+                return Ok(locked);
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn try_lock(path: &Path) -> Result<Option<Self>, FileError> {
         loop {
             let file = File::options()
                 .read(true)
                 .write(true)
                 .create(true)
                 .truncate(false)
-                .open(&path)
-                .map_err(FileError::at("open", &path))?;
+                .open(path)
+                .map_err(FileError::at("open", path))?;
             match file.try_lock() {
-                // Whoever had it may have removed it since it was opened.
-                Ok(()) if is_at(&file, &path)? => return Ok(Self { path, file }),
+                Ok(()) if is_at(&file, path)? => {
+                    let path = path.to_owned();
+                    return Ok(Some(Self { path, file }));
+                }
+                // Whoever had it has removed or named it since it was opened.
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => tokio::time::sleep(POLL).await,
-                Err(TryLockError::Error(error)) => return Err(FileError::at("lock", &path)(error)),
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(FileError::at("lock", path)(error)),
             }
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// The same file once more, to be read.
+    pub(super) fn reader(&self) -> Result<File, FileError> {
+        File::open(&self.path).map_err(FileError::at("open", &self.path))
     }
 
     pub(super) fn length(&self) -> Result<u64, FileError> {
@@ -91,6 +111,12 @@ impl Partial {
         io::Write::write_all(&mut self.file, bytes).map_err(FileError::at("write", &self.path))
     }
 
+    /// Makes it the kept blob with this digest, which its bytes have, once they have reached the disk.
+    pub(super) fn keep(self, layout: &Layout, blob: &ImageDigest) -> Result<(), FileError> {
+        self.file.sync_data().map_err(FileError::at("sync", &self.path))?;
+        fs::rename(&self.path, layout.kept_blob(blob)).map_err(FileError::at("name", &self.path))
+    }
+
     /// Removes the file, then lets others have it.
     pub(super) fn remove(self) -> Result<(), FileError> {
         fs::remove_file(&self.path).map_err(FileError::at("remove", &self.path))
@@ -103,16 +129,17 @@ pub(super) fn remove_forgotten(layout: &Layout, now: Timestamp) -> Result<(), Fi
     for entry in fs::read_dir(&folder).map_err(FileError::at("list", &folder))? {
         let path = entry.map_err(FileError::at("list", &folder))?.path();
         let Ok(file) = File::open(&path) else { continue };
-        let changed = file
-            .metadata()
-            .ok()
-            .and_then(|data| Timestamp::from_second(data.mtime()).ok());
-        let is_old = changed.is_some_and(|changed| now.duration_since(changed) > FORGOTTEN);
-        if is_old && file.try_lock().is_ok() {
+        if is_forgotten(&path, now) && file.try_lock().is_ok() {
             fs::remove_file(&path).map_err(FileError::at("remove", &path))?;
         }
     }
     Ok(())
+}
+
+fn path_of(layout: &Layout, layer: &LayerId, blob: &ImageDigest) -> PathBuf {
+    let hex = blob.to_hex();
+    let name = format!("{layer}-{}", hex.get(..20).unwrap_or(&hex));
+    layout.partial_blobs().join(name)
 }
 
 fn is_at(file: &File, path: &Path) -> Result<bool, FileError> {

@@ -21,6 +21,11 @@ pub enum PullEvent<'a> {
         /// Bytes of them all, as the registry stores them.
         bytes: u64,
     },
+    /// All of the image came with an earlier pull, and is unpacked without its registry.
+    Unpacking {
+        /// How many layers it has.
+        layers: usize,
+    },
     /// A layer is in the store already.
     LayerPresent {
         /// Which.
@@ -49,11 +54,18 @@ pub enum PullEvent<'a> {
         /// Which.
         layer: usize,
     },
+    /// A layer is kept as it came, and has reached the disk.
+    LayerKept {
+        /// Which.
+        layer: usize,
+    },
     /// A layer is ready to be used.
     LayerUnpacked {
         /// Which.
         layer: usize,
     },
+    /// The image is there; nothing more is told of it.
+    Done,
     /// Something failed and is tried again.
     Retry {
         /// What failed, for people.

@@ -1,6 +1,6 @@
 //! One pull: documents, then layers side by side, each unpacked as it comes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::download::{Wanted, download};
 use super::endpoint::Endpoint;
 use super::growing::Growing;
 use super::partial::remove_forgotten;
-use super::record::{PullRecord, Pulled, index_name};
+use super::record::{PullRecord, index_name};
 use super::repository::{Document, Repository};
 use super::unpacking::{Arriving, ArrivingLayer};
 use super::{PullEvent, PullObserver, RegistryError, RegistrySettings};
@@ -21,6 +21,7 @@ use crate::ids::ImageDigest;
 use crate::image::blobs::Blobs;
 use crate::image::choose::{self, Chosen};
 use crate::image::documents::{Descriptor, Node};
+use crate::image::known::{Came, NotedImage, PackedLayer};
 use crate::image::layers::{AT_ONCE, UnpackingLayers};
 use crate::image::{ImageError, ImageLimits, Platform, RegistryRef, ResolvedImage};
 use crate::store::Store;
@@ -35,19 +36,34 @@ pub(in crate::image) struct Puller {
     limits: ImageLimits,
 }
 
-/// What the store holds under the reference.
-#[derive(Clone, Debug)]
-pub(in crate::image) enum WhatIsKnown {
-    Nothing,
-    /// What it stood for last.
-    Image(Pulled),
-}
-
 /// An image whose documents are there.
 struct Found {
     top: ImageDigest,
     chosen: Chosen,
     documents: HashMap<String, Vec<u8>>,
+}
+
+impl Found {
+    /// Bytes of all layers, as the registry stores them.
+    fn bytes(&self) -> u64 {
+        let stored = self.chosen.layers.iter().filter_map(|layer| layer.stored);
+        stored.map(|(_, size)| size).sum()
+    }
+
+    fn noted(&self) -> NotedImage {
+        let packed = self.chosen.layers.iter().filter_map(|layer| {
+            let (blob, size) = layer.stored?;
+            let diff = layer.diff;
+            Some(PackedLayer { blob, size, diff })
+        });
+        NotedImage {
+            digest: self.chosen.digest,
+            layers: self.chosen.layer_ids(),
+            config: self.chosen.configuration.image_config(),
+            packed: packed.collect(),
+            unpacked: false,
+        }
+    }
 }
 
 impl Puller {
@@ -85,30 +101,41 @@ impl Puller {
         Ok(self.repository.manifest(self.name()).await?.digest)
     }
 
-    /// Pulls what is missing.
-    pub(in crate::image) async fn pull(&self, known: WhatIsKnown) -> Result<ResolvedImage, ImageError> {
-        if let WhatIsKnown::Image(Pulled { record, image }) = known
-            && self.told_digest().await? == Some(record.top)
-        {
-            return Ok(image);
-        }
+    /// Downloads and unpacks what is missing.
+    pub(in crate::image) async fn pull(&self) -> Result<ResolvedImage, ImageError> {
         let found = self.find().await?;
-        let Chosen { digest, layers, .. } = &found.chosen;
-        let bytes = layers
-            .iter()
-            .filter_map(|layer| layer.stored)
-            .map(|(_, size)| size)
-            .sum();
-        self.repository.tell(PullEvent::Resolved {
-            digest: digest.to_string(),
-            layers: layers.len(),
-            bytes,
-        });
-        let (top, digest) = (found.top, *digest);
-        let config = found.chosen.configuration.image_config();
-        let ids = found.chosen.layer_ids();
-        let store = self.repository.store.clone();
-        let anew = self.layers(found).await?;
+        let (top, bytes) = (found.top, found.bytes());
+        let image = found.noted();
+        let anew = self.unpacked_layers(found).await?;
+        let came = if anew { Came::Unpacked } else { Came::Before };
+        self.note(top, bytes, &image, came)?;
+        self.repository.tell(PullEvent::Done);
+        Ok(self.repository.store.resolved(&image))
+    }
+
+    /// Downloads what is missing, and keeps it as it is.
+    pub(in crate::image) async fn fetch(&self) -> Result<ImageDigest, ImageError> {
+        let found = self.find().await?;
+        let image = found.noted();
+        loop {
+            let came = if self.repository.store.is_unpacked(&image) {
+                Came::Before
+            } else {
+                self.kept_layers(&image).await?;
+                Came::Packed
+            };
+            // What was there may have been released before the image needed it.
+            if self.note(found.top, found.bytes(), &image, came)? {
+                self.repository.store.sync_blobs()?;
+                self.repository.tell(PullEvent::Done);
+                return Ok(image.digest);
+            }
+        }
+    }
+
+    /// Enters the image into the index.
+    fn note(&self, top: ImageDigest, bytes: u64, image: &NotedImage, came: Came) -> Result<bool, ImageError> {
+        let store = &self.repository.store;
         let record = PullRecord {
             top,
             pulled: store.now(),
@@ -120,12 +147,11 @@ impl Puller {
         })?;
         let names = self.index_names(top);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        store.note_image(&names, &record, &digest, &ids, &config, anew)?;
-        Ok(store.resolved(digest, &ids, config))
+        store.note_image(&names, &record, image, came)
     }
 
     /// The digest that the reference has, or that a server tells for its tag.
-    async fn told_digest(&self) -> Result<Option<ImageDigest>, RegistryError> {
+    pub(in crate::image) async fn told_digest(&self) -> Result<Option<ImageDigest>, RegistryError> {
         let RegistryRef { digest, tag, .. } = &self.repository.reference;
         match (digest.as_deref().and_then(|digest| digest.parse().ok()), tag) {
             (Some(digest), _) => Ok(Some(digest)),
@@ -154,8 +180,19 @@ impl Puller {
         names
     }
 
-    /// Fetches the documents, from the tag to the configuration.
+    /// Fetches the documents, and tells of them.
     async fn find(&self) -> Result<Found, ImageError> {
+        let found = self.documents().await?;
+        self.repository.tell(PullEvent::Resolved {
+            digest: found.chosen.digest.to_string(),
+            layers: found.chosen.layers.len(),
+            bytes: found.bytes(),
+        });
+        Ok(found)
+    }
+
+    /// Fetches the documents, from the tag to the configuration.
+    async fn documents(&self) -> Result<Found, ImageError> {
         let repository = &self.repository;
         let mut blobs = Blobs::Fetched {
             origin: PathBuf::from(repository.reference.to_string()),
@@ -207,21 +244,51 @@ impl Puller {
         Ok(())
     }
 
+    /// Downloads the blobs of layers that the store has in no form.
+    async fn kept_layers(&self, image: &NotedImage) -> Result<(), ImageError> {
+        let permits = self.permits()?;
+        let mut downloads = JoinSet::new();
+        let mut blobs = HashSet::new();
+        for (number, (layer, packed)) in image.layers.iter().zip(&image.packed).enumerate() {
+            // An image may have the same layer twice.
+            if !blobs.insert(packed.blob) {
+                self.repository.tell(PullEvent::LayerPresent { layer: number });
+                continue;
+            }
+            let wanted = Wanted {
+                number,
+                layer: layer.clone(),
+                blob: packed.blob,
+                size: packed.size,
+            };
+            let work = download(Arc::clone(&self.repository), wanted, None, Arc::clone(&permits));
+            downloads.spawn(work);
+        }
+        let mut end = Ok(());
+        while let (Ok(()), Some(done)) = (&end, downloads.join_next().await) {
+            end = self.joined(done)?.map_err(ImageError::from);
+        }
+        downloads.shutdown().await;
+        end
+    }
+
+    /// How many layers are downloaded at once. What earlier pulls left goes first.
+    fn permits(&self) -> Result<Arc<Semaphore>, ImageError> {
+        let Repository { store, settings, .. } = &*self.repository;
+        remove_forgotten(store.layout(), store.now())?;
+        let parallel = settings.parallel_downloads.map_or(PARALLEL_DOWNLOADS, Into::into);
+        Ok(Arc::new(Semaphore::new(parallel)))
+    }
+
     /// Downloads and unpacks what the store doesn't have; tells whether there was anything.
-    async fn layers(&self, found: Found) -> Result<bool, ImageError> {
+    async fn unpacked_layers(&self, found: Found) -> Result<bool, ImageError> {
         let Found { chosen, documents, .. } = found;
         let store = &self.repository.store;
         let ids = chosen.layer_ids();
         if ids.iter().all(|layer| store.layout().layer(layer).is_dir()) {
             return Ok(false);
         }
-        remove_forgotten(store.layout(), store.now())?;
-        let parallel = self
-            .repository
-            .settings
-            .parallel_downloads
-            .map_or(PARALLEL_DOWNLOADS, Into::into);
-        let permits = Arc::new(Semaphore::new(parallel));
+        let permits = self.permits()?;
         let mut downloads = JoinSet::new();
         let (mut layers, mut arriving) = (Vec::new(), Vec::new());
         let mut coming = HashMap::new();
@@ -237,7 +304,7 @@ impl Puller {
             let work = download(
                 Arc::clone(&self.repository),
                 wanted,
-                growing.writer(),
+                Some(growing.writer()),
                 Arc::clone(&permits),
             );
             downloads.spawn(work);

@@ -5,14 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::IndexError;
 use crate::ids::ImageDigest;
-use crate::image::{ImageError, Platform, RegistryRef, ResolvedImage};
+use crate::image::known::NotedImage;
+use crate::image::{ImageError, Platform, RegistryRef};
 use crate::store::Store;
 
 /// An image that a reference stood for when it was last pulled.
 #[derive(Clone, Debug)]
 pub(in crate::image) struct Pulled {
     pub(in crate::image) record: PullRecord,
-    pub(in crate::image) image: ResolvedImage,
+    pub(in crate::image) image: NotedImage,
 }
 
 /// Kept with the reference in the index.
@@ -40,7 +41,7 @@ pub(in crate::image) fn index_name(reference: &RegistryRef, platform: &Platform)
 }
 
 impl Store {
-    /// The image that the reference stood for when it was last pulled, if all of it is still there.
+    /// The image that the reference stood for when it was last pulled, if all of it is still there, unpacked or not.
     pub(in crate::image) fn pulled_image(
         &self,
         reference: &RegistryRef,
@@ -49,6 +50,9 @@ impl Store {
         let Some((stat, image)) = self.noted_image(&index_name(reference, platform))? else {
             return Ok(None);
         };
+        if !self.is_there(&image) {
+            return Ok(None);
+        }
         let what = "record of a pull";
         let record = serde_json::from_str(&stat).map_err(|source| IndexError::BadJson { what, source })?;
         Ok(Some(Pulled { record, image }))
