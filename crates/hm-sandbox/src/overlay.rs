@@ -33,6 +33,13 @@ pub(crate) struct Overlay<'a> {
     pub(crate) classic: bool,
 }
 
+/// Whether the kernel's overlayfs takes its options only as the one string of mount(2), as before Linux 6.5. fsconfig(2)
+/// then accepts any option and collects it; what is wrong shows when the mount is made, and can't be told from other faults.
+pub(crate) fn takes_options_as_a_string() -> bool {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC);
+    context.is_ok_and(|context| fsconfig_set_flag(&context, "no-such-option").is_ok())
+}
+
 impl Overlay<'_> {
     /// Mounts it. Changes the working directory.
     pub(crate) fn mount(&self) -> Result<(), SetupError> {

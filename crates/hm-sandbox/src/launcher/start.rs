@@ -10,6 +10,7 @@ use rustix::thread::UnshareFlags;
 use super::process::Context;
 use super::{host_view, ids};
 use crate::error::{SetupError, Stage, at};
+use crate::overlay;
 use crate::protocol::{Channel, StartPlan};
 use crate::seccomp::Filter;
 use crate::sys::{self, SingleThread};
@@ -44,7 +45,7 @@ pub(super) fn start(body: &[u8], channel: &Channel) -> Result<Context, SetupErro
         filter: Filter::compile().map_err(at(Stage::Confine, "seccomp"))?,
         scopes_sockets: sys::can_scope_abstract_sockets(),
         device_nodes: !rootless && in_first_user_namespace(),
-        classic_mount: plan.classic_mount,
+        classic_mount: plan.classic_mount || overlay::takes_options_as_a_string(),
         host_view: None,
         pasta: plan.pasta.clone(),
     };
