@@ -1,8 +1,8 @@
 //! The cost of a step, to be compared with `benches/floor.c`.
 //!
-//! `step_cost ROOTFS FOLDER STEPS PARALLEL [chain] [none]`: an image folder, a folder for writable layers (what is made
-//! in it is removed), how many steps of `sh -c true`, how many at once, whether each boots from what the one before
-//! left, and whether they have no network.
+//! `step_cost ROOTFS FOLDER STEPS PARALLEL [chain] [none] [limits]`: an image folder, a folder for writable layers (what is
+//! made in it is removed), how many steps of `sh -c true`, how many at once, whether each boots from what the one before
+//! left, whether they have no network, and whether they are limited in everything.
 #![expect(clippy::print_stdout, reason = "it reports to who runs it")]
 
 use std::error::Error;
@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use hm_sandbox::{Launcher, LauncherSettings, Network, RootFs, SpawnRequest};
+use hm_sandbox::{Launcher, LauncherSettings, Limits, Network, RootFs, SpawnRequest};
 use tokio::task::JoinSet;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -23,7 +23,14 @@ struct Options {
     parallel: usize,
     chain: bool,
     network: Network,
+    limits: Limits,
 }
+
+const LIMITS: Limits = Limits {
+    cpus: Some(1.0),
+    memory_bytes: Some(1 << 30),
+    pids: Some(1000),
+};
 
 fn main() -> Result<()> {
     hm_sandbox::run_launcher_if_requested();
@@ -38,7 +45,7 @@ fn main() -> Result<()> {
 fn options() -> Result<Options> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [image, folder, steps, parallel, flags @ ..] = arguments.as_slice() else {
-        return Err("usage: step_cost ROOTFS FOLDER STEPS PARALLEL [chain] [none]".into());
+        return Err("usage: step_cost ROOTFS FOLDER STEPS PARALLEL [chain] [none] [limits]".into());
     };
     let has = |flag: &str| flags.iter().any(|given| given == flag);
     fs::create_dir_all(folder)?;
@@ -49,6 +56,7 @@ fn options() -> Result<Options> {
         parallel: if has("chain") { 1 } else { parallel.parse()? },
         chain: has("chain"),
         network: if has("none") { Network::None } else { Network::Host },
+        limits: if has("limits") { LIMITS } else { Limits::default() },
     })
 }
 
@@ -70,11 +78,12 @@ async fn measure(options: Options) -> Result<()> {
     let elapsed = begin.elapsed();
     let steps = u32::try_from(options.steps)?;
     println!(
-        "{:.3} ms/step (steps={steps} parallel={} chain={} network={:?}; launcher {:.3} ms)",
+        "{:.3} ms/step (steps={steps} parallel={} chain={} network={:?} limits={}; launcher {:.3} ms)",
         elapsed.as_secs_f64() * 1e3 / f64::from(steps),
         options.parallel,
         options.chain,
         options.network,
+        !options.limits.is_empty(),
         started.as_secs_f64() * 1e3,
     );
     launcher.close().await?;
@@ -124,6 +133,7 @@ async fn step(launcher: Launcher, options: Options, number: usize) -> Result<()>
         stderr: null()?.into(),
         stdin: None,
         binds: vec![],
+        limits: options.limits,
     };
     let report = launcher.spawn(request).await?.wait().await?;
     if !report.status.success() {

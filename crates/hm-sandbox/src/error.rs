@@ -58,11 +58,13 @@ pub enum Stage {
     Mask = 24,
     /// Giving a step a network of its own with a way out.
     Network = 25,
+    /// Limiting what a step may use.
+    Limits = 26,
 }
 
 impl Stage {
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        const ALL: [Stage; 25] = [
+        const ALL: [Stage; 26] = [
             Stage::Namespaces,
             Stage::Layer,
             Stage::Overlay,
@@ -88,6 +90,7 @@ impl Stage {
             Stage::HostRoot,
             Stage::Mask,
             Stage::Network,
+            Stage::Limits,
         ];
         ALL.into_iter().find(|stage| *stage as u8 == byte)
     }
@@ -121,6 +124,7 @@ impl fmt::Display for Stage {
             Self::HostRoot => "use the view of the host",
             Self::Mask => "hide parts of /proc and /sys",
             Self::Network => "give a step a network of its own",
+            Self::Limits => "limit what a step may use",
         })
     }
 }

@@ -11,6 +11,7 @@ mod client;
 mod error;
 mod ids;
 mod launcher;
+mod limits;
 mod network;
 mod overlay;
 mod protocol;
@@ -23,8 +24,9 @@ pub use crate::client::{Launcher, Running, StepControl};
 pub use crate::error::{SandboxError, Stage};
 pub use crate::ids::{subordinate_ids, take_subordinate_ids};
 pub use crate::launcher::run_launcher_if_requested;
+pub use crate::limits::limit_means;
 pub use crate::network::{DNS_FORWARD_V4, DNS_FORWARD_V6};
 pub use crate::request::{
     ApplyOp, ApplyReport, ApplyRequest, Bind, Confinement, ExitReport, ExitStatus, Expected, HostView, IdMap,
-    LauncherSettings, Network, Owner, RootFs, SingleId, SpawnRequest, Usage,
+    LauncherSettings, LimitMeans, LimitedBy, Limits, Network, Owner, RootFs, SingleId, SpawnRequest, Usage,
 };

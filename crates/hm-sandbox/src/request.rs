@@ -29,6 +29,52 @@ pub struct Confinement {
     pub own_keyring: bool,
     /// Machines with [`RootFs::host_root`] work.
     pub host_view: bool,
+    /// What enforces [`SpawnRequest::limits`].
+    pub limits: LimitMeans,
+}
+
+/// What a step may use at most. Nothing is limited where a member is absent.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Limits {
+    /// Processors, possibly a fraction; positive.
+    pub cpus: Option<f64>,
+    /// Memory of all processes together, with what the page cache holds for them, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads at the same time.
+    pub pids: Option<u64>,
+}
+
+impl Limits {
+    /// Whether nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What enforces each limit on this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitMeans {
+    /// Of [`Limits::cpus`].
+    pub cpus: LimitedBy,
+    /// Of [`Limits::memory_bytes`].
+    pub memory: LimitedBy,
+    /// Of [`Limits::pids`].
+    pub pids: LimitedBy,
+}
+
+/// What enforces a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum LimitedBy {
+    /// A control group of version 2, for the step as a whole.
+    ControlGroup2 = 0,
+    /// A control group of version 1, for the step as a whole.
+    ControlGroup1 = 1,
+    /// Something weaker (getrlimit(2), `sched_setaffinity(2)`): the private memory of each process, the number of
+    /// processes of all steps of a launcher and a user together, whole processors.
+    Process = 2,
+    /// Nothing: the limit is not enforced.
+    Nothing = 3,
 }
 
 /// The users of machines.
@@ -152,6 +198,8 @@ pub struct SpawnRequest {
     pub stdin: Option<OwnedFd>,
     /// Bind mounts, made in this order.
     pub binds: Vec<Bind>,
+    /// What the command and all that it starts may use.
+    pub limits: Limits,
 }
 
 /// How a command ended.
@@ -178,12 +226,14 @@ impl ExitStatus {
     }
 }
 
-/// What a step used, over all its processes (getrusage(2)).
+/// What a step used, over all its processes: what its control groups counted if [`SpawnRequest::limits`] made some, else
+/// what wait4(2) tells of its first process and all that were waited for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// User and system time.
     pub cpu: Duration,
-    /// The greatest resident set of any one process, in bytes.
+    /// The most memory in bytes: where a control group counts it, all that was charged to the step at once, with what the
+    /// page cache held for it; else the greatest resident set of any one process.
     pub max_rss_bytes: u64,
     /// Bytes read from block devices.
     pub read_bytes: u64,
@@ -198,6 +248,8 @@ pub struct ExitReport {
     pub status: ExitStatus,
     /// What it used.
     pub usage: Usage,
+    /// The kernel killed a process of the step because [`Limits::memory_bytes`] was reached.
+    pub out_of_memory: bool,
 }
 
 /// What was known of an entry when the tree that is replaced was put in.

@@ -19,6 +19,7 @@ use crate::sys::watch;
 pub(super) struct Ended {
     pub(super) outcome: Outcome,
     pub(super) usage: Usage,
+    pub(super) out_of_memory: bool,
 }
 
 #[derive(Debug)]
@@ -118,13 +119,23 @@ impl Connection {
     /// Hands replies to who waits for them until the launcher is gone.
     pub(super) async fn dispatch(self: Arc<Self>) {
         while let Ok(Some(received)) = self.receive().await {
-            let Ok(Reply::Ended { id, usage, outcome }) = Reply::decode(&received.message) else {
+            let Ok(Reply::Ended {
+                id,
+                usage,
+                out_of_memory,
+                outcome,
+            }) = Reply::decode(&received.message)
+            else {
                 break;
             };
             let sender = self.waiting().requests.remove(&id);
             if let Some(sender) = sender {
                 // Nobody waits for it any more.
-                let _unwanted = sender.send(Ended { outcome, usage });
+                let _unwanted = sender.send(Ended {
+                    outcome,
+                    usage,
+                    out_of_memory,
+                });
             }
         }
         self.shut_down();

@@ -71,7 +71,11 @@ impl Running {
         let ended = self.ended.as_mut().ok_or(SandboxError::AlreadyEnded)?;
         let result = ended.await;
         self.ended = None;
-        let Ended { outcome, usage } = result.map_err(|_closed| SandboxError::LauncherGone)?;
+        let Ended {
+            outcome,
+            usage,
+            out_of_memory,
+        } = result.map_err(|_closed| SandboxError::LauncherGone)?;
         let status = match outcome {
             Outcome::Code(code) => ExitStatus::Code(code),
             Outcome::Signal(signal) => ExitStatus::Signal(signal),
@@ -80,7 +84,11 @@ impl Running {
             Outcome::Failed(error) => return Err(setup_error(error, self.owner)),
             Outcome::Applied { .. } | Outcome::Ready(_) | Outcome::Unmapped => return Err(SandboxError::Malformed),
         };
-        Ok(ExitReport { status, usage })
+        Ok(ExitReport {
+            status,
+            usage,
+            out_of_memory,
+        })
     }
 }
 

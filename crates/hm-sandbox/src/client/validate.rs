@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::error::SandboxError;
-use crate::request::{ApplyRequest, LauncherSettings, RootFs, SpawnRequest};
+use crate::request::{ApplyRequest, LauncherSettings, Limits, RootFs, SpawnRequest};
 
 /// sethostname(2).
 const MAX_HOSTNAME: usize = 64;
@@ -39,6 +39,17 @@ pub(super) fn spawn(request: &SpawnRequest) -> Result<(), SandboxError> {
         )?;
         check(!has_nul(key) && !has_nul(value), "a variable has a NUL byte")?;
     }
+    let Limits {
+        cpus,
+        memory_bytes,
+        pids,
+    } = request.limits;
+    check(
+        cpus.is_none_or(|cpus| cpus.is_finite() && cpus > 0.0),
+        "the limit of processors is not positive",
+    )?;
+    check(memory_bytes != Some(0), "the limit of memory is 0")?;
+    check(pids != Some(0), "the limit of processes is 0")?;
     for bind in &request.binds {
         absolute(&bind.source)?;
         absolute(&bind.target)?;

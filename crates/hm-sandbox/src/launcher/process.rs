@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::host_view::MountedView;
 use super::serve;
+use crate::limits::Places;
 use crate::protocol::Channel;
 use crate::request::{Confinement, IdMap};
 use crate::seccomp::Filter;
@@ -39,6 +40,8 @@ pub(crate) struct Context {
     /// Mount overlays with mount(2) only.
     pub(crate) classic_mount: bool,
     pub(crate) host_view: Option<MountedView>,
+    /// Where control groups can be made.
+    pub(crate) places: Places,
     /// Connects steps that have a network of their own.
     pub(crate) pasta: Option<PathBuf>,
 }
@@ -50,6 +53,7 @@ impl Context {
             scopes_abstract_sockets: self.scopes_sockets,
             own_keyring: self.own_keyring,
             host_view: self.host_view.is_some(),
+            limits: self.places.means(self.rootless),
         }
     }
 

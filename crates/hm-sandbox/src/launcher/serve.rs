@@ -11,10 +11,11 @@ use super::process::Context;
 use super::start::start;
 use crate::apply;
 use crate::error::{SetupError, Stage, at};
+use crate::limits::{Fallback, Group};
 use crate::network::Gateway;
 use crate::protocol::{ApplyPlan, Channel, Outcome, Received, Request, encode_outcome, encode_reply};
-use crate::request::{Network, Usage};
-use crate::step;
+use crate::request::{Limits, Network, Usage};
+use crate::step::{self, Confines};
 use crate::sys::{self, CloneFlags, Cloned};
 
 /// A process of a request.
@@ -25,6 +26,8 @@ struct Child {
     /// The reading end of its report.
     report: OwnedFd,
     received: Vec<u8>,
+    /// The control groups that limit it.
+    group: Option<Group>,
     /// Its report may be larger than a pipe and has to be read while it runs.
     streams: bool,
 }
@@ -44,6 +47,8 @@ pub(super) fn serve(channel: &Channel) -> Result<(), Errno> {
         wait_for_any(&children)?;
         children.retain(|child| matches!(sys::reap(child.pid), Ok(None)));
     }
+    // Their groups are nobody's now.
+    context.places.sweep();
     if let Some(gateway) = gateway {
         gateway.close();
     }
@@ -125,7 +130,12 @@ fn handle(
 ) -> Result<(), Errno> {
     let Received { message, fds } = received;
     let started = match Request::decode(&message) {
-        Ok(Request::Spawn { id, network, body }) => (id, start_step(context, gateway, (id, network), body, &fds)),
+        Ok(Request::Spawn {
+            id,
+            network,
+            limits,
+            body,
+        }) => (id, start_step(context, gateway, (id, network, limits), body, &fds)),
         Ok(Request::Apply { id, body }) => (
             id,
             start_child(context, id, CloneFlags::MOUNTS, true, |report| {
@@ -166,7 +176,7 @@ fn handle(
 /// The answer to a request for which no process runs.
 fn reply(channel: &Channel, id: u64, outcome: &Outcome) -> Result<(), Errno> {
     channel.send(
-        &encode_reply(Some((id, Usage::default())), &encode_outcome(outcome)),
+        &encode_reply(Some((id, Usage::default(), false)), &encode_outcome(outcome)),
         &[],
         true,
     )
@@ -175,7 +185,7 @@ fn reply(channel: &Channel, id: u64, outcome: &Outcome) -> Result<(), Errno> {
 fn start_step(
     context: &Context,
     gateway: &mut Option<Gateway>,
-    (id, network): (u64, Network),
+    (id, network, limits): (u64, Network, Limits),
     body: &[u8],
     fds: &[OwnedFd],
 ) -> Result<Child, SetupError> {
@@ -184,9 +194,30 @@ fn start_step(
         Network::None => (CloneFlags::STEP_WITHOUT_NETWORK, None),
         Network::Isolated => (CloneFlags::STEP, Some(connected(context, gateway)?.take()?)),
     };
-    start_child(context, id, flags, false, |report| {
-        step::run(context, body, fds, namespace.as_ref(), report)
-    })
+    let group = Group::make(&context.places, &limits, id)?;
+    let doors = group.as_ref().map_or(Ok(Vec::new()), Group::doors);
+    let confines = doors.map(|doors| Confines {
+        network: namespace,
+        doors,
+        fallback: Fallback::of(&limits, context.places.means(context.rootless), id),
+    });
+    let started = confines.and_then(|confines| {
+        start_child(context, id, flags, false, |report| {
+            step::run(context, body, fds, &confines, report)
+        })
+    });
+    match started {
+        Ok(mut child) => {
+            child.group = group;
+            Ok(child)
+        }
+        Err(error) => {
+            if let Some(group) = group {
+                group.finish();
+            }
+            Err(error)
+        }
+    }
 }
 
 /// The gateway, started when it is needed first.
@@ -221,6 +252,7 @@ fn start_child(
             pidfd,
             report,
             received: Vec::new(),
+            group: None,
             streams,
         }),
     }
@@ -249,7 +281,9 @@ fn report_ended(channel: &Channel, children: &mut Vec<Child>) -> Result<(), Errn
             Some(usage) => {
                 let mut child = children.swap_remove(position);
                 read_available(child.report.as_fd(), &mut child.received)?;
-                let reply = encode_reply(Some((child.id, usage)), &child.received);
+                let counted = child.group.take().map(Group::finish).unwrap_or_default();
+                let ended = (child.id, counted.over(usage), counted.out_of_memory);
+                let reply = encode_reply(Some(ended), &child.received);
                 // Whoever hears of the end finds nothing left of it.
                 drop(child);
                 channel.send(&reply, &[], true)?;

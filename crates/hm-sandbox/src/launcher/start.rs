@@ -10,6 +10,7 @@ use rustix::thread::UnshareFlags;
 use super::process::Context;
 use super::{host_view, ids};
 use crate::error::{SetupError, Stage, at};
+use crate::limits::Places;
 use crate::overlay;
 use crate::protocol::{Channel, StartPlan};
 use crate::seccomp::Filter;
@@ -29,6 +30,9 @@ pub(super) fn start(body: &[u8], channel: &Channel) -> Result<Context, SetupErro
     } else {
         sys::unshare(&single_thread, UnshareFlags::NEWNS).map_err(failed())?;
     }
+    // While their mounts are there.
+    let places = Places::find();
+    places.sweep();
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(at(Stage::Namespaces, "/"))?;
     if !rootless {
@@ -47,6 +51,7 @@ pub(super) fn start(body: &[u8], channel: &Channel) -> Result<Context, SetupErro
         device_nodes: !rootless && in_first_user_namespace(),
         classic_mount: plan.classic_mount || overlay::takes_options_as_a_string(),
         host_view: None,
+        places,
         pasta: plan.pasta.clone(),
     };
     if let Some(view) = &plan.host_view {

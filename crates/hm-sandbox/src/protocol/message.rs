@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use super::wire::{Malformed, Reader, Writer};
 use crate::error::{SetupError, Stage};
 use crate::request::{
-    ApplyOp, ApplyRequest, Bind, Confinement, Expected, HostView, IdMap, LauncherSettings, Network, Owner, RootFs,
-    SingleId, SpawnRequest, Usage,
+    ApplyOp, ApplyRequest, Bind, Confinement, Expected, HostView, IdMap, LauncherSettings, LimitMeans, LimitedBy,
+    Limits, Network, Owner, RootFs, SingleId, SpawnRequest, Usage,
 };
 
 const START: u8 = 1;
@@ -50,6 +50,7 @@ pub(crate) enum Request<'a> {
     Spawn {
         id: u64,
         network: Network,
+        limits: Limits,
         body: &'a [u8],
     },
     Apply {
@@ -76,6 +77,7 @@ impl<'a> Request<'a> {
             SPAWN => Self::Spawn {
                 id: r.u64()?,
                 network: read_network(&mut r)?,
+                limits: read_limits(&mut r)?,
                 body: r.rest(),
             },
             APPLY => Self::Apply {
@@ -179,6 +181,7 @@ pub(crate) fn encode_spawn(id: u64, request: &SpawnRequest) -> Vec<u8> {
     w.u8(SPAWN);
     w.u64(id);
     write_network(&mut w, request.network);
+    write_limits(&mut w, &request.limits);
     write_rootfs(&mut w, &request.rootfs);
     w.list(&request.argv, |w, arg| w.bytes(arg.as_bytes()));
     w.list(&request.env, |w, (key, value)| w.bytes(&env_entry(key, value)));
@@ -206,6 +209,37 @@ fn write_network(w: &mut Writer, network: Network) {
 
 fn read_network(r: &mut Reader<'_>) -> Result<Network, Malformed> {
     NETWORKS.get(usize::from(r.u8()?)).copied().ok_or(Malformed)
+}
+
+fn write_limits(w: &mut Writer, limits: &Limits) {
+    let Limits {
+        cpus,
+        memory_bytes,
+        pids,
+    } = limits;
+    let cpus = cpus.map(f64::to_bits);
+    for limit in [&cpus, memory_bytes, pids] {
+        w.option(limit.as_ref(), |w, limit| w.u64(*limit));
+    }
+}
+
+fn read_limits(r: &mut Reader<'_>) -> Result<Limits, Malformed> {
+    Ok(Limits {
+        cpus: r.option(Reader::u64)?.map(f64::from_bits),
+        memory_bytes: r.option(Reader::u64)?,
+        pids: r.option(Reader::u64)?,
+    })
+}
+
+const MEANS: [LimitedBy; 4] = [
+    LimitedBy::ControlGroup2,
+    LimitedBy::ControlGroup1,
+    LimitedBy::Process,
+    LimitedBy::Nothing,
+];
+
+fn read_means(r: &mut Reader<'_>) -> Result<LimitedBy, Malformed> {
+    MEANS.get(usize::from(r.u8()?)).copied().ok_or(Malformed)
 }
 
 fn env_entry(key: &OsStr, value: &OsStr) -> Vec<u8> {
@@ -412,6 +446,10 @@ fn write_confinement(w: &mut Writer, confinement: &Confinement) {
     w.bool(confinement.scopes_abstract_sockets);
     w.bool(confinement.own_keyring);
     w.bool(confinement.host_view);
+    let LimitMeans { cpus, memory, pids } = confinement.limits;
+    for means in [cpus, memory, pids] {
+        w.u8(means as u8);
+    }
 }
 
 fn read_confinement(r: &mut Reader<'_>) -> Result<Confinement, Malformed> {
@@ -420,6 +458,11 @@ fn read_confinement(r: &mut Reader<'_>) -> Result<Confinement, Malformed> {
         scopes_abstract_sockets: r.bool()?,
         own_keyring: r.bool()?,
         host_view: r.bool()?,
+        limits: LimitMeans {
+            cpus: read_means(r)?,
+            memory: read_means(r)?,
+            pids: read_means(r)?,
+        },
     })
 }
 
@@ -451,7 +494,12 @@ pub(crate) enum Reply {
     /// It is set up, or why not.
     Ready(Outcome),
     /// The process of a request is gone, and everything in its namespaces.
-    Ended { id: u64, usage: Usage, outcome: Outcome },
+    Ended {
+        id: u64,
+        usage: Usage,
+        out_of_memory: bool,
+        outcome: Outcome,
+    },
 }
 
 impl Reply {
@@ -467,6 +515,7 @@ impl Reply {
                     read_bytes: r.u64()?,
                     write_bytes: r.u64()?,
                 },
+                out_of_memory: r.bool()?,
                 outcome: decode_outcome(r.rest())?,
             },
             _ => return Err(Malformed),
@@ -474,18 +523,20 @@ impl Reply {
     }
 }
 
-/// `outcome` is as [`encode_outcome`] made it. Without an id it is the answer to the start.
-pub(crate) fn encode_reply(ended: Option<(u64, Usage)>, outcome: &[u8]) -> Vec<u8> {
+/// `outcome` is as [`encode_outcome`] made it. Without an id it is the answer to the start. The flag says that the kernel
+/// killed for lack of memory.
+pub(crate) fn encode_reply(ended: Option<(u64, Usage, bool)>, outcome: &[u8]) -> Vec<u8> {
     let mut w = Writer::default();
     match ended {
         None => w.u8(READY),
-        Some((id, usage)) => {
+        Some((id, usage, out_of_memory)) => {
             w.u8(ENDED);
             w.u64(id);
             w.u64(u64::try_from(usage.cpu.as_micros()).unwrap_or(u64::MAX));
             w.u64(usage.max_rss_bytes);
             w.u64(usage.read_bytes);
             w.u64(usage.write_bytes);
+            w.bool(out_of_memory);
         }
     }
     let mut message = w.finish();

@@ -12,12 +12,18 @@ use rustix::thread::{Gid, Uid};
 use crate::error::{SetupError, Stage};
 use crate::launcher::Context;
 use crate::protocol::StepPlan;
+use crate::step::Confines;
 use crate::sys::{ExecPlan, exec_in_new_process};
 
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Starts the command as the child of this process.
-pub(super) fn start(context: &Context, plan: &StepPlan, stdio: [BorrowedFd<'_>; 3]) -> Result<Pid, SetupError> {
+pub(super) fn start(
+    context: &Context,
+    plan: &StepPlan,
+    confines: &Confines,
+    stdio: [BorrowedFd<'_>; 3],
+) -> Result<Pid, SetupError> {
     let invalid = || SetupError::new(Stage::Request, Errno::INVAL, "");
     let program = plan.argv.first().ok_or_else(invalid)?;
     let cwd = CString::new(plan.cwd.as_os_str().as_bytes()).map_err(|_| invalid())?;
@@ -30,6 +36,8 @@ pub(super) fn start(context: &Context, plan: &StepPlan, stdio: [BorrowedFd<'_>; 
         uid: Uid::from_raw(plan.owner.uid),
         gid: Gid::from_raw(plan.owner.gid),
         groups: context.has_other_ids().then_some(&groups),
+        doors: &confines.doors,
+        fallback: &confines.fallback,
         stdio,
     };
     exec_in_new_process(&context.single_thread, &exec).map_err(|(stage, errno)| {

@@ -11,21 +11,31 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::error::{SetupError, Stage, at};
 use crate::launcher::Context;
+use crate::limits::Fallback;
 use crate::protocol::{Outcome, StepPlan, encode_outcome};
 use crate::request::{ExitStatus, Network};
 use crate::step::{command, confine, init, root};
 use crate::sys;
 
-/// Runs a step in this freshly cloned process, in a network namespace that was made for it if there is one, and ends
-/// it.
-pub(crate) fn run(context: &Context, body: &[u8], fds: &[OwnedFd], network: Option<&OwnedFd>, report: &OwnedFd) -> ! {
+/// What the launcher made for one step.
+#[derive(Debug)]
+pub(crate) struct Confines {
+    /// The network namespace, where it is none that the clone made.
+    pub(crate) network: Option<OwnedFd>,
+    /// The `cgroup.procs` of the groups that the command joins.
+    pub(crate) doors: Vec<OwnedFd>,
+    pub(crate) fallback: Fallback,
+}
+
+/// Runs a step in this freshly cloned process and ends it.
+pub(crate) fn run(context: &Context, body: &[u8], fds: &[OwnedFd], confines: &Confines, report: &OwnedFd) -> ! {
     report_and_exit(report, || {
-        if let Some(network) = network {
+        if let Some(network) = &confines.network {
             move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
                 .map_err(at(Stage::Network, ""))?;
         }
-        tie_to_launcher(context, fds.iter().chain([report]))?;
-        match run_step(context, body, fds, report)? {
+        tie_to_launcher(context, fds.iter().chain(&confines.doors).chain([report]))?;
+        match run_step(context, body, fds, confines, report)? {
             ExitStatus::Code(code) => Ok(Outcome::Code(code)),
             ExitStatus::Signal(signal) => Ok(Outcome::Signal(signal)),
         }
@@ -65,7 +75,13 @@ pub(crate) fn tie_to_launcher<'a>(
     sys::close_all_except(&keep).map_err(failed())
 }
 
-fn run_step(context: &Context, body: &[u8], fds: &[OwnedFd], report: &OwnedFd) -> Result<ExitStatus, SetupError> {
+fn run_step(
+    context: &Context,
+    body: &[u8],
+    fds: &[OwnedFd],
+    confines: &Confines,
+    report: &OwnedFd,
+) -> Result<ExitStatus, SetupError> {
     let invalid = || SetupError::new(Stage::Request, Errno::INVAL, "");
     let plan = StepPlan::decode(body).map_err(|_| invalid())?;
     let stdio = match (plan.has_stdin, fds) {
@@ -85,7 +101,7 @@ fn run_step(context: &Context, body: &[u8], fds: &[OwnedFd], report: &OwnedFd) -
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(at(Stage::Confine, ""))?;
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     confine::close_kernel(context, plan.network)?;
-    let child = command::start(context, &plan, stdio)?;
+    let child = command::start(context, &plan, confines, stdio)?;
     // Only the command holds its streams from here on, so that they end with it.
     sys::close_all_except(&[report.as_raw_fd()]).map_err(at(Stage::Stdio, ""))?;
     init::supervise(child).map_err(at(Stage::Wait, ""))

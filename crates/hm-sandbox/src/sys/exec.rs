@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr;
 
 use rustix::io::Errno;
@@ -13,6 +13,7 @@ use rustix::thread::{Gid, Uid};
 use super::clone::{SingleThread, exit_now};
 use super::signal::{last_errno, unblock_all_signals};
 use crate::error::Stage;
+use crate::limits::Fallback;
 
 /// Everything that the child needs, made beforehand: the child must not allocate.
 #[derive(Debug)]
@@ -26,6 +27,9 @@ pub(crate) struct ExecPlan<'a> {
     pub(crate) gid: Gid,
     /// `None` where groups can't be set (a user namespace with a single id).
     pub(crate) groups: Option<&'a [Gid]>,
+    /// Control groups to join.
+    pub(crate) doors: &'a [OwnedFd],
+    pub(crate) fallback: &'a Fallback,
     pub(crate) stdio: [BorrowedFd<'a>; 3],
 }
 
@@ -113,7 +117,13 @@ fn become_command(shared: &Shared<'_>) -> (Stage, Errno) {
 fn prepare(plan: &ExecPlan<'_>) -> Result<(), (Stage, Errno)> {
     let identity = |errno| (Stage::Identity, errno);
     let stdio = |errno| (Stage::Stdio, errno);
+    let limits = |errno| (Stage::Limits, errno);
     rustix::process::setsid().map_err(identity)?;
+    // First, so that all that the command uses is counted, and its parent is not.
+    for door in plan.doors {
+        rustix::io::write(door, b"0").map_err(limits)?;
+    }
+    plan.fallback.take_on().map_err(limits)?;
     let [stdin, stdout, stderr] = plan.stdio;
     rustix::stdio::dup2_stdin(stdin).map_err(stdio)?;
     rustix::stdio::dup2_stdout(stdout).map_err(stdio)?;

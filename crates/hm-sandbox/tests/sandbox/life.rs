@@ -202,15 +202,16 @@ async fn close() {
 
 async fn zombies() {
     let (bench, launcher) = (Bench::new(), launcher().await);
+    let pid = i32::try_from(launcher.pid().await.unwrap()).unwrap();
+    let descriptors = || fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let before = descriptors();
     for _ in 0..5 {
         run(&launcher, &bench.machine(), "true").await.out();
         let failed = run(&launcher, &bench.machine_on(&["none".into()]), "true").await;
         assert!(failed.result.is_err());
     }
-    let pid = i32::try_from(launcher.pid().await.unwrap()).unwrap();
     assert_eq!(children_of(pid), []);
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-    assert!(descriptors <= 5, "{descriptors} descriptors stay open");
+    assert_eq!(descriptors(), before, "no descriptor stays open");
 }
 
 async fn session() {

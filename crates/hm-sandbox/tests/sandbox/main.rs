@@ -10,7 +10,9 @@ mod apply;
 mod docker_default;
 mod host;
 mod life;
+mod limits;
 mod network;
+mod owned_groups;
 mod rootless;
 mod signals;
 mod steps;
@@ -36,6 +38,8 @@ fn main() -> ExitCode {
         host::tests(),
         rootless::tests(),
         network::tests(),
+        limits::tests(),
+        owned_groups::tests(),
         network::offline_tests(),
     ]
     .into_iter()

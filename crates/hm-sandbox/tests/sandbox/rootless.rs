@@ -2,19 +2,22 @@
 //!
 //! Tests named `user::` run only without root. As root, one test runs them all as another user.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::future::Future;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use hm_sandbox::{ApplyOp, ApplyRequest, IdMap, Launcher, Network, Owner, SandboxError};
 use libtest_mimic::Trial;
 
 use crate::host::{host_launcher, host_machine};
+use crate::limits;
 use crate::support::{Bench, launcher, root_test, run, run_with, test};
 
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 const FIRST_SUBORDINATE: u32 = 3_000_000;
 
 pub(crate) fn tests() -> Vec<Trial> {
@@ -25,6 +28,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         user_test("user::no_network_but_loopback", no_network),
         user_test("user::only_user_zero_exists", identity),
         user_test("user::apply", apply),
+        user_test("user::limits_hold_for_processes", limits::of_processes),
         user_test("user::host_root", host),
         user_test("user::host_root_hides_what_is_private", host_hides),
         root_test("rootless::subordinate_ids_pass", with_subordinate_ids),
@@ -43,26 +47,51 @@ fn subordinate_test<F: Future<Output = ()>>(name: &'static str, body: impl FnOnc
 
 /// The files that give subordinate ids are bound over in a mount namespace, so the host's stay as they are.
 async fn with_subordinate_ids() {
-    let folder = tempfile::Builder::new().prefix("hms-").tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let program = folder.path().join("sandbox");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    let table = folder.path().join("table");
+    let user = OtherUser::new();
+    let table = user.folder.path().join("table");
     fs::write(&table, format!("{NOBODY}:{FIRST_SUBORDINATE}:65536\n")).unwrap();
     let script = "for file in /etc/subuid /etc/subgid; do mount --bind \"$1\" $file || exit 1; done
                   exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$2\" subordinate::";
-    let output = Command::new("unshare")
+    let mut command = user.command("unshare");
+    command
         .args(["--mount", "sh", "-c", script, "sh"])
-        .args([&table, &program])
-        .env_clear()
-        .env("TMPDIR", folder.path())
-        .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
-        .current_dir("/")
-        .output()
-        .unwrap();
+        .args([&table, &user.program]);
+    assert_passes(&mut command, 3);
+}
+
+/// What a user who is not root needs to run these tests.
+pub(crate) struct OtherUser {
+    pub(crate) folder: tempfile::TempDir,
+    /// A copy of these tests that the user can reach.
+    pub(crate) program: PathBuf,
+}
+
+impl OtherUser {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("hms-").tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let program = folder.path().join("sandbox");
+        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        Self { folder, program }
+    }
+
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("TMPDIR", self.folder.path())
+            .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
+            .current_dir("/");
+        command
+    }
+}
+
+/// Runs a command that runs so many tests.
+pub(crate) fn assert_passes(command: &mut Command, tests: usize) {
+    let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
-        output.status.success() && text.contains("3 passed; 0 failed; 0 ignored"),
+        output.status.success() && text.contains(&format!("{tests} passed; 0 failed; 0 ignored")),
         "{text}{}",
         String::from_utf8_lossy(&output.stderr)
     );
@@ -133,27 +162,9 @@ fn user_test<F: Future<Output = ()>>(name: &'static str, body: impl FnOnce() -> 
 }
 
 async fn as_nobody() {
-    let folder = tempfile::Builder::new().prefix("hms-").tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let program = folder.path().join("sandbox");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    let output = Command::new(&program)
-        .arg("user::")
-        .env_clear()
-        .env("TMPDIR", folder.path())
-        .env("PATH", "/usr/bin:/bin")
-        .current_dir("/")
-        .uid(NOBODY)
-        .gid(NOBODY)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
+    let user = OtherUser::new();
     let count = tests().iter().filter(|test| test.name().starts_with("user::")).count();
-    assert!(
-        output.status.success() && text.contains(&format!("{count} passed; 0 failed; 0 ignored")),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert_passes(user.command(&user.program).arg("user::").uid(NOBODY).gid(NOBODY), count);
 }
 
 async fn changes() {

@@ -9,7 +9,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hm_sandbox::{ExitReport, Launcher, LauncherSettings, Network, RootFs, Running, SandboxError, SpawnRequest};
+use hm_sandbox::{
+    ExitReport, Launcher, LauncherSettings, Limits, Network, RootFs, Running, SandboxError, SpawnRequest,
+};
 use libtest_mimic::Trial;
 
 pub(crate) const BUSYBOX: &str = "/bin/busybox";
@@ -134,6 +136,7 @@ pub(crate) fn request(rootfs: &RootFs, command: &str, stdout: OwnedFd, stderr: O
         stderr,
         stdin: None,
         binds: vec![],
+        limits: Limits::default(),
     }
 }
 
