@@ -137,7 +137,8 @@ pub enum BuildEvent {
         step_id: StepId,
         /// Processor time in milliseconds.
         cpu_ms: u64,
-        /// Greatest resident set in bytes.
+        /// The most memory in bytes: all of the step at once where it has limits and a control group counts, else the greatest
+        /// resident set of one process.
         max_rss_bytes: u64,
         /// Bytes read from block devices.
         read_bytes: u64,

@@ -86,7 +86,8 @@ pub enum StepPhase {
 pub struct Usage {
     /// Processor time in milliseconds.
     pub cpu_ms: u64,
-    /// Greatest resident set in bytes.
+    /// The most memory in bytes: all of the step at once where it has limits and a control group counts, else the greatest
+    /// resident set of one process.
     pub max_rss_bytes: u64,
     /// Bytes read from block devices.
     pub read_bytes: u64,

@@ -133,7 +133,8 @@ async fn machines(
 
 fn sandbox_features(settings: &RunSettings) -> BTreeSet<Feature> {
     let isolated = settings.networks.pasta.is_some().then_some(Feature::IsolatedNetwork);
-    [Feature::NoNetwork].into_iter().chain(isolated).collect()
+    let always = [Feature::NoNetwork, Feature::Resources];
+    always.into_iter().chain(isolated).collect()
 }
 
 /// The execution backend of this machine.

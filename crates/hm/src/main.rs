@@ -12,6 +12,7 @@ mod graph;
 mod images;
 mod import;
 mod init;
+mod limits;
 mod network;
 mod output;
 mod process;

@@ -191,7 +191,8 @@ impl ExecOutcome {
 pub struct Usage {
     /// Processor time, user and system.
     pub cpu: Duration,
-    /// Greatest resident set of one process, in bytes.
+    /// The most memory in bytes: all of it at once where a control group counts, else the greatest resident set of one
+    /// process.
     pub max_rss_bytes: u64,
     /// Read from block devices, in bytes.
     pub read_bytes: u64,

@@ -77,6 +77,7 @@ impl SandboxBackend {
             identity,
             workdir,
             network: request.network,
+            limits: request.limits,
             uses,
             notes,
             scratch: None,

@@ -37,7 +37,7 @@ impl Attendance<'_> {
         Ok(ExecOutcome {
             exit: report.status.code(),
             stopped: self.stop.is_stopped(),
-            out_of_memory: false,
+            out_of_memory: report.out_of_memory,
             usage: Some(usage),
         })
     }

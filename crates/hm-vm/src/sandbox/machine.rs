@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hm_plugin_protocol::{SnapshotRef, Stream};
-use hm_sandbox::{Network as SandboxNetwork, Running, SpawnRequest};
+use hm_sandbox::{Limits as SandboxLimits, Network as SandboxNetwork, Running, SpawnRequest};
 use hm_store::{NewSnapshot, Scratch, SnapshotBase, SnapshotKind};
 
 use super::exec::{Attendance, end_error};
@@ -15,11 +15,12 @@ use super::output;
 use super::shared::{Shared, snapshot_error};
 use crate::environment;
 use crate::in_use::Use;
-use crate::machine::{ExecOutcome, ExecRequest, Network, SharedError, Vm, VmError};
+use crate::machine::{ExecOutcome, ExecRequest, Limits, Network, SharedError, Vm, VmError};
 use crate::user::Identity;
 
 /// What the machine calls itself.
 const HOSTNAME: &str = "hm";
+const MIB: u64 = 1 << 20;
 
 #[derive(Debug)]
 pub(super) struct SandboxMachine {
@@ -30,6 +31,7 @@ pub(super) struct SandboxMachine {
     /// Where commands start that name no folder.
     pub(super) workdir: String,
     pub(super) network: Network,
+    pub(super) limits: Limits,
     /// Snapshots that it stands on.
     pub(super) uses: Vec<Use>,
     pub(super) notes: Vec<String>,
@@ -72,6 +74,11 @@ impl SandboxMachine {
             stderr: streams.1,
             stdin: None,
             binds: Vec::new(),
+            limits: SandboxLimits {
+                cpus: self.limits.cpus,
+                memory_bytes: self.limits.memory_mib.map(|mib| mib.saturating_mul(MIB)),
+                pids: self.limits.pids,
+            },
         };
         self.shared.launcher().await?.spawn(spawn).await.map_err(end_error)
     }

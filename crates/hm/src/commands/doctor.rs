@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use hm_sandbox::{Confinement, IdMap, Launcher, LauncherSettings, SandboxError};
+use hm_sandbox::{Confinement, IdMap, Launcher, LauncherSettings, LimitMeans, SandboxError};
 use serde_json::json;
 
 use super::doctor_machine;
 use crate::cli::{DoctorArgs, Format};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::limits;
 use crate::network::{self, Lack};
 use crate::output;
 use crate::process::Process;
@@ -157,6 +158,7 @@ fn findings(confinement: &Confinement, process: &Process) -> Vec<Finding> {
             "use Linux 6.12 or later with Landlock, or run steps without network",
         ),
         control_groups(),
+        limits(confinement.limits),
     ]
 }
 
@@ -193,6 +195,23 @@ pub(super) fn control_groups() -> Finding {
         "none"
     };
     holds("control groups", &format!("{is}; steps see none of them"))
+}
+
+/// What holds steps to their limits.
+pub(super) fn limits(means: LimitMeans) -> Finding {
+    let weak = limits::weak(means, limits::Asked::ALL);
+    if weak.is_empty() {
+        return holds(
+            "limits",
+            "cpus, memory and pids hold for a step as a whole, by control groups",
+        );
+    }
+    Finding {
+        what: "limits",
+        state: State::Lack,
+        is: format!("no control groups can be made: {}", weak.join("; ")),
+        fix: Some(limits::fix().to_owned()),
+    }
 }
 
 pub(super) fn holds(what: &'static str, is: &str) -> Finding {
@@ -237,7 +256,7 @@ fn as_json(finding: &Finding) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use hm_sandbox::SingleId;
+    use hm_sandbox::{LimitedBy, SingleId};
 
     use super::*;
 
@@ -248,14 +267,19 @@ mod tests {
             scopes_abstract_sockets: false,
             own_keyring: true,
             host_view: false,
+            limits: LimitMeans {
+                cpus: LimitedBy::ControlGroup2,
+                memory: LimitedBy::ControlGroup2,
+                pids: LimitedBy::Nothing,
+            },
         };
         let process = Process {
             env: BTreeMap::new(),
             cwd: "/".into(),
         };
         let text = text(&findings(&confinement, &process));
-        assert_eq!(text.matches("lack  ").count(), 2, "{text}");
-        assert_eq!(text.matches("fix: ").count(), 2, "{text}");
+        assert_eq!(text.matches("lack  ").count(), 3, "{text}");
+        assert_eq!(text.matches("fix: ").count(), 3, "{text}");
         assert!(text.contains("fix: sudo apt-get install uidmap\n"), "{text}");
     }
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use hm_sandbox::{Confinement, SandboxError};
 
-use super::doctor::{Finding, NAMESPACE_FIXES, State, control_groups, holds, ids};
+use super::doctor::{Finding, NAMESPACE_FIXES, State, control_groups, holds, ids, limits};
 use crate::engine;
 use crate::error::CliError;
 use crate::process::Process;
@@ -29,7 +29,14 @@ pub(super) fn findings(
     let file_systems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
     let mut found = vec![kernel(&release), overlay(&file_systems)];
     found.extend(namespaces(sandbox, process));
-    found.extend([control_groups(), network(process), docker(process), kvm(), disk(&store)]);
+    found.extend([
+        control_groups(),
+        limits(hm_sandbox::limit_means()),
+        network(process),
+        docker(process),
+        kvm(),
+        disk(&store),
+    ]);
     found.push(runtime(
         "python",
         "python3",

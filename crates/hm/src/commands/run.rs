@@ -21,6 +21,7 @@ use crate::duration;
 use crate::error::{self, CliError};
 use crate::exit::Exit;
 use crate::images;
+use crate::limits;
 use crate::output;
 use crate::process::Process;
 use crate::pulls::PullProgress;
@@ -62,10 +63,10 @@ pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Resu
         message: args.message.clone(),
         stop_starting: CancellationToken::new(),
     };
-    if settings.backend == Backend::Sandbox
-        && let Some(note) = users::note(hm_sandbox::subordinate_ids(), process)
-    {
-        output::note(&note);
+    if settings.backend == Backend::Sandbox {
+        let users = users::note(hm_sandbox::subordinate_ids(), process);
+        let limits = limits::note(&request.pipeline);
+        users.iter().chain(&limits).for_each(|note| output::note(note));
     }
     let look = Look {
         colored: process.colors_stdout(color),

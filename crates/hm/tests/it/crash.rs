@@ -3,13 +3,14 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::json;
 
-use crate::support::{Ir, Lab, Run, is_running};
+use crate::support::{Groups, Ir, Lab, Run, is_running};
 
 const ROUNDS: u64 = 20;
 
@@ -26,7 +27,8 @@ fn build(round: u64, marker: &str) -> Ir {
         let key = format!("fork-{number}");
         ir = ir
             .step(&key, &format!("cat /base /made; echo {number} > /mine; sleep 0.01"))
-            .builds_in("loud");
+            .builds_in("loud")
+            .with("resources", json!({ "cpus": 1.5, "memory_mib": 64, "pids": 64 }));
         if number % 2 == 0 {
             ir = ir.forever();
         }
@@ -40,6 +42,7 @@ fn build(round: u64, marker: &str) -> Ir {
 #[test]
 fn twenty_kills_leave_nothing_behind() {
     let lab = Lab::new();
+    let groups = Groups::new();
     lab.write("src/file", "content");
     // Unlike any other process's argument, so that what is left of a build can be told from the rest of the machine.
     let marker = format!("8{:07}", std::process::id());
@@ -50,8 +53,7 @@ fn twenty_kills_leave_nothing_behind() {
     let whole = u64::try_from(start.elapsed().as_micros()).unwrap();
     for round in 0..ROUNDS {
         // Nobody reads, and the pipe is smaller than the output: the process can't end by itself.
-        let mut child = lab
-            .run_command(&build(round, &marker))
+        let mut child = in_groups(groups.as_ref(), lab.run_command(&build(round, &marker)))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -64,7 +66,7 @@ fn twenty_kills_leave_nothing_behind() {
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, Signal::KILL).unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
-        assert_store_is_clean_after_next_start(&lab, &marker);
+        assert_store_is_clean_after_next_start(&lab, &marker, groups.as_ref());
     }
     let full = lab.run(&build(99, &marker)).passed();
     for number in 0..6 {
@@ -79,13 +81,23 @@ fn twenty_kills_leave_nothing_behind() {
     assert_eq!(again.stdout("loud").len(), 2000);
 }
 
-fn assert_store_is_clean_after_next_start(lab: &Lab, marker: &str) {
-    let next = Run::of(&lab.run_command(&Ir::new().step("s", "true")).output().unwrap());
+fn in_groups(groups: Option<&Groups>, command: Command) -> Command {
+    match groups {
+        Some(groups) => groups.enter(&command),
+        None => command,
+    }
+}
+
+fn assert_store_is_clean_after_next_start(lab: &Lab, marker: &str, groups: Option<&Groups>) {
+    let next = in_groups(groups, lab.run_command(&Ir::new().step("s", "true"))).output();
+    let next = Run::of(&next.unwrap());
     assert_eq!(next.code, Some(0), "{next:#?}");
     assert!(!is_running(&format!("sleep\u{0}{marker}\u{0}")), "no process is left");
     let store = lab.store();
     assert_no_mounts_below(&store);
-    assert_no_groups();
+    if let Some(groups) = groups {
+        wait_until_no_groups(groups);
+    }
     assert_eq!(entries(&store.join("live")), Vec::<String>::new(), "no lease is left");
 }
 
@@ -103,15 +115,12 @@ fn assert_no_mounts_below(folder: &Path) {
     }
 }
 
-/// No control group is named after the engine.
-fn assert_no_groups() {
-    let Ok(hierarchies) = fs::read_dir("/sys/fs/cgroup") else {
-        return;
-    };
-    for hierarchy in hierarchies.filter_map(Result::ok) {
-        for name in entries(&hierarchy.path()) {
-            assert!(!name.starts_with("hm-"), "{}/{name}", hierarchy.path().display());
-        }
+/// The launcher of a build that was killed may still be at it.
+fn wait_until_no_groups(groups: &Groups) {
+    let begun = Instant::now();
+    while !groups.made().is_empty() {
+        assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", groups.made());
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

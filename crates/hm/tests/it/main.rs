@@ -19,6 +19,7 @@ mod images;
 mod import;
 mod import_scripts;
 mod init;
+mod limits;
 mod logs;
 #[expect(dead_code, reason = "the tests of the store use more of it")]
 #[path = "../../../hm-store/tests/registry/made.rs"]

@@ -8,10 +8,10 @@ use std::process::Command;
 
 use crate::support::{Ir, Lab, Run};
 
-const USER: u32 = 64_322;
+pub(crate) const USER: u32 = 64_322;
 
 /// `hm run` as the user, whose ranges are in `table`.
-fn run_as_user(lab: &Lab, ir: &Ir, table: &str) -> Run {
+pub(crate) fn run_as_user(lab: &Lab, ir: &Ir, table: &str) -> Run {
     let etc = lab.path("etc");
     fs::create_dir(&etc).unwrap();
     let passwd = fs::read_to_string("/etc/passwd").unwrap();

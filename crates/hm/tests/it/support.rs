@@ -346,6 +346,62 @@ impl LiveRun {
     }
 }
 
+/// Control groups of the test's own (version 1, as root), so that groups of others do not count.
+pub(crate) struct Groups {
+    places: Vec<PathBuf>,
+}
+
+impl Groups {
+    /// None where the hierarchies that hold limits can't all be written to.
+    pub(crate) fn new() -> Option<Self> {
+        let name = format!("hmt-{}-{}", std::process::id(), uuid::Uuid::new_v4().simple());
+        let mut groups = Self { places: Vec::new() };
+        for controller in ["cpu", "memory", "pids", "cpuacct"] {
+            let hierarchy = Path::new("/sys/fs/cgroup").join(controller);
+            let place = hierarchy.join(&name);
+            if !hierarchy.join("tasks").exists() || fs::create_dir(&place).is_err() {
+                return None;
+            }
+            groups.places.push(place);
+        }
+        Some(groups)
+    }
+
+    /// The command, in these groups.
+    pub(crate) fn enter(&self, command: &Command) -> Command {
+        let script =
+            "while [ \"$1\" != -- ]; do echo $$ > \"$1/cgroup.procs\" || exit 99; shift; done; shift; exec \"$@\"";
+        let mut entered = Command::new("sh");
+        entered.args(["-c", script, "sh"]).args(&self.places).arg("--");
+        entered.arg(command.get_program()).args(command.get_args()).env_clear();
+        for (name, value) in command.get_envs() {
+            entered.env(name, value.unwrap());
+        }
+        entered
+            .current_dir(command.get_current_dir().unwrap())
+            .stdin(Stdio::null());
+        entered
+    }
+
+    /// Those that were made in them.
+    pub(crate) fn made(&self) -> Vec<PathBuf> {
+        let entries = self.places.iter().flat_map(|place| fs::read_dir(place).unwrap());
+        let folders = entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.map(|entry| entry.path()).collect()
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        for place in &self.places {
+            // What a failed test left in it is seen by who looks.
+            let _stays = fs::remove_dir(place);
+        }
+    }
+}
+
 /// A door in front of steps: they wait until the test opens it.
 pub(crate) struct Door {
     listener: std::net::TcpListener,

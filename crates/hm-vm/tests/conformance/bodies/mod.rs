@@ -128,6 +128,7 @@ bodies! {
     SANDBOX_BODIES:
     sandbox {
         an_image_without_a_shell_is_an_error
+        limits_are_held
         name_service_files_are_never_in_a_snapshot
         no_network_means_loopback_only
         the_images_user_owns_the_workspace

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hm_plugin_protocol::RunId;
-use hm_sandbox::IdMap;
+use hm_sandbox::{IdMap, LimitedBy};
 use hm_store::{Store, StoreSettings, SystemClock};
 use hm_vm::{
-    BootImage, HmVm, HmVmSettings, Lookup, MachineRequest, Network, ParentState, SandboxBackend, SandboxSettings,
-    StepBase, StepSpec, StepState, StopToken, Vm, VmBackend,
+    BootImage, HmVm, HmVmSettings, Limits, Lookup, MachineRequest, Network, ParentState, SandboxBackend,
+    SandboxSettings, StepBase, StepSpec, StepState, StopToken, Vm, VmBackend,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -40,6 +40,39 @@ pub(super) async fn an_image_without_a_shell_is_an_error(ground: &Ground) {
     let error = run_request(&mut *machine, request("true")).await.unwrap_err();
     assert_eq!(error.code(), "no-shell", "{error}");
     assert!(error.to_string().contains("/usr/bin"), "{error}");
+    machine.close().await.unwrap();
+}
+
+pub(super) async fn limits_are_held(ground: &Ground) {
+    let asked = MachineRequest {
+        limits: Limits {
+            cpus: Some(0.5),
+            memory_mib: Some(48),
+            pids: Some(16),
+        },
+        ..MachineRequest::default()
+    };
+    let means = hm_sandbox::limit_means();
+    let mut machine = ground.backend.create(&ground.image, &asked).await.unwrap();
+    let much = machine
+        .exec(request("head -c 200000000 /dev/zero | sort > /dev/null"))
+        .await
+        .unwrap();
+    assert_ne!(much.exit, 0, "{much:?}");
+    assert_eq!(much.out_of_memory, means.memory != LimitedBy::Process, "{much:?}");
+    let many = run(&mut *machine, "for n in $(seq 40); do sleep 5 & done; kill $(jobs -p)").await;
+    if means.pids != LimitedBy::Nothing {
+        assert!(many.exit != 0 && many.err_text().contains("fork"), "{many:?}");
+    }
+    let little = machine.exec(request("exit 137")).await.unwrap();
+    assert!(!little.out_of_memory, "{little:?}");
+    let snapshot = machine.snapshot().await.unwrap();
+    machine.close().await.unwrap();
+    // One without limits doesn't go on where these hold.
+    let mut machine = ground.restore(&snapshot).await;
+    run(&mut *machine, "for n in $(seq 40); do sleep 5 & done; kill $(jobs -p)")
+        .await
+        .out_text();
     machine.close().await.unwrap();
 }
 

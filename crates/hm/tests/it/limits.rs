@@ -1,0 +1,115 @@
+//! Steps with `resources`.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::ordinary_user::{USER, run_as_user};
+use crate::support::{Groups, Ir, Lab, LiveRun, Run};
+
+const MIB: u64 = 1 << 20;
+/// More than any limit here allows.
+const MUCH: &str = "x=$(dd if=/dev/zero bs=1M count=200 2>/dev/null | tr '\\0' x); echo ${#x}";
+const WEAKER: &str = "limits of steps are weaker here";
+
+fn limited(ir: Ir) -> Ir {
+    ir.with("resources", json!({ "cpus": 1, "memory_mib": 48, "pids": 32 }))
+}
+
+fn cause(run: &Run, key: &str) -> String {
+    run.end(key)["causes"][0].as_str().unwrap_or_default().to_owned()
+}
+
+fn usage<'a>(run: &'a Run, key: &str) -> &'a Value {
+    let usage = run.of_step(key).into_iter().find(|event| event["kind"] == "step_usage");
+    usage.unwrap_or_else(|| panic!("no usage of {key} in {run:#?}"))
+}
+
+#[test]
+fn a_step_that_runs_out_of_memory_is_told_as_such() {
+    let Some(groups) = Groups::new() else { return };
+    let lab = Lab::new();
+    let ir = limited(Ir::new().step("much", MUCH));
+    let ir = limited(ir.step("copes", &format!("({MUCH}) || true")));
+    let ir = limited(ir.step(
+        "little",
+        "x=$(dd if=/dev/zero bs=1M count=4 2>/dev/null | tr '\\0' x); echo ${#x}",
+    ));
+    let run = Run::of(
+        &groups
+            .enter(lab.run_command(&ir).args(["--keep-going"]))
+            .output()
+            .unwrap(),
+    );
+    assert_eq!(run.code, Some(1), "{run:#?}");
+    let told = "out of memory: the kernel killed a process at the step's limit of 48 MiB (`resources.memory_mib`)";
+    assert_eq!(
+        (run.status("much"), cause(&run, "much").as_str()),
+        ("failed", told),
+        "{run:#?}"
+    );
+    assert_eq!((run.status("copes"), run.notes("copes")), ("passed", vec![told]));
+    assert_eq!(run.stdout("little"), [(4 * MIB).to_string()]);
+    let peak = usage(&run, "little")["max_rss_bytes"].as_u64().unwrap();
+    assert!((4 * MIB..64 * MIB).contains(&peak), "{peak}");
+    assert!(!run.stderr.contains(WEAKER), "{}", run.stderr);
+    assert!(groups.made().is_empty(), "{:?}", groups.made());
+}
+
+#[test]
+fn groups_go_however_a_build_ends() {
+    let Some(groups) = Groups::new() else { return };
+    let lab = Lab::new();
+    let waiting = "echo ready; sleep 1000 & sleep 1000";
+    let late = limited(Ir::new().step("late", waiting)).with("timeout_seconds", json!(1));
+    let run = Run::of(&groups.enter(&lab.run_command(&late)).output().unwrap());
+    assert_eq!(run.status("late"), "timed_out", "{run:#?}");
+    assert!(groups.made().is_empty(), "{:?}", groups.made());
+
+    let ir = limited(Ir::new().step("waits", waiting));
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut live = LiveRun::spawn(&mut groups.enter(&lab.run_command(&ir)));
+        live.wait_for_line("ready");
+        assert!(!groups.made().is_empty());
+        live.signal(signal);
+        let run = live.finish();
+        assert_ne!(run.code, Some(0), "{run:#?}");
+        assert!(groups.made().is_empty(), "{:?}", groups.made());
+    }
+}
+
+#[test]
+fn steps_without_limits_have_no_groups() {
+    let Some(groups) = Groups::new() else { return };
+    let lab = Lab::new();
+    let ir = Ir::new().step("free", "echo ready; sleep 1000");
+    let mut live = LiveRun::spawn(&mut groups.enter(&lab.run_command(&ir)));
+    live.wait_for_line("ready");
+    assert!(groups.made().is_empty(), "{:?}", groups.made());
+    live.signal(Signal::INT);
+    live.finish();
+}
+
+#[test]
+fn an_ordinary_user_is_told_once_what_is_weaker_and_how_to_mend_it() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let lab = Lab::new();
+    let ir = limited(Ir::new().step("much", MUCH));
+    let ir = limited(ir.step("little", "nproc"));
+    let run = run_as_user(&lab, &ir, &format!("{USER}:3000000:65536\n"));
+    assert_eq!(
+        (run.status("much"), run.status("little")),
+        ("failed", "passed"),
+        "{run:#?}"
+    );
+    assert_eq!(run.stdout("little"), ["1"]);
+    let notes: Vec<&str> = run.stderr.lines().filter(|line| line.contains(WEAKER)).collect();
+    assert_eq!(notes.len(), 1, "{}", run.stderr);
+    assert!(notes[0].contains("To mend it: "), "{}", notes[0]);
+    assert!(usage(&run, "little")["max_rss_bytes"].as_u64().unwrap() > 0);
+
+    let free = Lab::new();
+    let run = run_as_user(&free, &Ir::new().step("s", "true"), &format!("{USER}:3000000:65536\n")).passed();
+    assert!(!run.stderr.contains(WEAKER), "{}", run.stderr);
+}
