@@ -13,9 +13,9 @@ pub struct LauncherSettings {
     /// Mount overlays with mount(2) instead of fsopen(2), as is done by itself on kernels before 6.8.
     /// The option string ends at one page, so deep stacks are refused.
     pub classic_mount: bool,
-    /// The program that connects [`Network::Isolated`]: pasta(1) of the package passt, by its absolute path. It is
+    /// The program that connects [`Network::Isolated`]: slirp4netns(1), by its absolute path. It is
     /// started when the first such step comes. `None`: such steps are refused.
-    pub pasta: Option<PathBuf>,
+    pub slirp4netns: Option<PathBuf>,
 }
 
 /// What a launcher found it can do on this host.
@@ -162,8 +162,8 @@ pub struct Bind {
 pub enum Network {
     /// The host's network namespace.
     Host,
-    /// A namespace of its own with a way out through pasta(1). What listens on the host's loopback is out of reach, and
-    /// nothing outside reaches in. Takes [`LauncherSettings::pasta`].
+    /// A namespace of its own with a way out through slirp4netns(1). What listens on the host's loopback is out of reach, and
+    /// nothing outside reaches in. Takes [`LauncherSettings::slirp4netns`].
     Isolated,
     /// A namespace of its own with nothing but a loopback device, which is up.
     None,

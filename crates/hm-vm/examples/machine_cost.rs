@@ -40,7 +40,7 @@ async fn measure_all() {
     let settings = SandboxSettings {
         store: store.clone(),
         expose: Vec::new(),
-        pasta: None,
+        slirp4netns: None,
     };
     measure(Arc::new(SandboxBackend::new(settings))).await;
     store.close().unwrap();

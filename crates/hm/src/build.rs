@@ -100,7 +100,7 @@ async fn machines(
             let sandbox = SandboxSettings {
                 store: store.clone(),
                 expose: settings.expose.clone(),
-                pasta: settings.networks.pasta.clone(),
+                slirp4netns: settings.networks.slirp4netns.clone(),
             };
             let images = Images::new(store.clone(), settings.images.clone());
             Ok(Chosen {
@@ -132,7 +132,11 @@ async fn machines(
 }
 
 fn sandbox_features(settings: &RunSettings) -> BTreeSet<Feature> {
-    let isolated = settings.networks.pasta.is_some().then_some(Feature::IsolatedNetwork);
+    let isolated = settings
+        .networks
+        .slirp4netns
+        .is_some()
+        .then_some(Feature::IsolatedNetwork);
     let always = [Feature::NoNetwork, Feature::Resources];
     always.into_iter().chain(isolated).collect()
 }

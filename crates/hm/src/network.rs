@@ -13,7 +13,7 @@ use crate::output;
 use crate::process::Process;
 
 const TUN: &str = "/dev/net/tun";
-const INSTALL: &str = "apt-get install passt";
+const INSTALL: &str = "apt-get install slirp4netns";
 
 /// The networks of the sandbox.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Networks {
     /// Of steps that name none.
     pub(crate) default: Network,
     /// Connects isolated ones, where they can be had.
-    pub(crate) pasta: Option<PathBuf>,
+    pub(crate) slirp4netns: Option<PathBuf>,
 }
 
 impl Networks {
@@ -45,7 +45,7 @@ impl Networks {
         };
         Ok(Self {
             default,
-            pasta: found.ok(),
+            slirp4netns: found.ok(),
         })
     }
 }
@@ -57,25 +57,25 @@ pub(crate) struct Lack {
     pub(crate) fix: &'static str,
 }
 
-/// pasta(1), if it is there and may be used.
+/// slirp4netns(1), if it is there and may be used.
 pub(crate) fn isolated(process: &Process) -> Result<PathBuf, Lack> {
     with_driver(process, Path::new(TUN))
 }
 
 fn with_driver(process: &Process, tun: &Path) -> Result<PathBuf, Lack> {
     let path = process.variable("PATH").unwrap_or_default();
-    let places = path.split(':').map(|folder| Path::new(folder).join("pasta"));
+    let places = path.split(':').map(|folder| Path::new(folder).join("slirp4netns"));
     let found = places.filter(|place| place.is_absolute()).find(|place| {
         fs::metadata(place).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     });
-    let pasta = found.ok_or(Lack {
-        what: "pasta, which gives them one of their own, is not installed",
+    let slirp4netns = found.ok_or(Lack {
+        what: "slirp4netns, which gives them one of their own, is not installed",
         fix: INSTALL,
     })?;
     match fs::File::options().read(true).write(true).open(tun) {
-        Ok(_driver) => Ok(pasta),
+        Ok(_driver) => Ok(slirp4netns),
         Err(_) => Err(Lack {
-            what: "/dev/net/tun, which pasta needs to give them one of their own, can't be opened",
+            what: "/dev/net/tun, which slirp4netns needs to give them one of their own, can't be opened",
             fix: "modprobe tun && chmod 666 /dev/net/tun   # as root",
         }),
     }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pasta_is_found_on_the_path_and_needs_the_driver() {
+    fn slirp4netns_is_found_on_the_path_and_needs_the_driver() {
         let folder = tempfile::tempdir().unwrap();
         let process = Process {
             env: [("PATH".to_owned(), format!("relative:{}", folder.path().display()))].into(),
@@ -106,15 +106,15 @@ mod tests {
         };
         let driver = Path::new("/dev/null");
         assert_eq!(with_driver(&process, driver).unwrap_err().fix, INSTALL);
-        let pasta = folder.path().join("pasta");
-        fs::write(&pasta, "").unwrap();
+        let slirp4netns = folder.path().join("slirp4netns");
+        fs::write(&slirp4netns, "").unwrap();
         assert_eq!(
             with_driver(&process, driver).unwrap_err().fix,
             INSTALL,
             "it can't be executed"
         );
-        fs::set_permissions(&pasta, fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(with_driver(&process, driver).unwrap(), pasta);
+        fs::set_permissions(&slirp4netns, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(with_driver(&process, driver).unwrap(), slirp4netns);
         let lack = with_driver(&process, Path::new("/dev/no/tun")).unwrap_err();
         assert!(lack.what.contains("/dev/net/tun"), "{lack:?}");
     }

@@ -199,7 +199,7 @@ impl RunSettings {
                         Some(SandboxNetwork::Isolated) => Network::Isolated,
                         Some(SandboxNetwork::None) => Network::None,
                     },
-                    pasta: None,
+                    slirp4netns: None,
                 },
             },
             expose: existing(expose),

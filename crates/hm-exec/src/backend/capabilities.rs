@@ -128,7 +128,7 @@ impl Feature {
             Self::Services => "leave `services` out and start what the step needs in its command",
             Self::Resources => "the step runs without limits",
             Self::IsolatedNetwork => {
-                "install pasta (apt-get install passt), or use `network: \"host\"` or `network: \"none\"`"
+                "install slirp4netns (apt-get install slirp4netns), or use `network: \"host\"` or `network: \"none\"`"
             }
             Self::NoNetwork => "use `network: \"host\"`",
             Self::Mounts => "leave `mounts` out; the step works without what earlier builds downloaded",

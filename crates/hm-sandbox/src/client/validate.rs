@@ -16,7 +16,7 @@ pub(super) fn settings(settings: &LauncherSettings) -> Result<(), SandboxError> 
             absolute(path)?;
         }
     }
-    settings.pasta.as_deref().map_or(Ok(()), absolute)
+    settings.slirp4netns.as_deref().map_or(Ok(()), absolute)
 }
 
 pub(super) fn spawn(request: &SpawnRequest) -> Result<(), SandboxError> {

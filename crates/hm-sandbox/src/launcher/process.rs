@@ -43,7 +43,7 @@ pub(crate) struct Context {
     /// Where control groups can be made.
     pub(crate) places: Places,
     /// Connects steps that have a network of their own.
-    pub(crate) pasta: Option<PathBuf>,
+    pub(crate) slirp4netns: Option<PathBuf>,
 }
 
 impl Context {

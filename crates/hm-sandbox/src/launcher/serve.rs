@@ -225,8 +225,8 @@ fn connected<'a>(context: &Context, gateway: &'a mut Option<Gateway>) -> Result<
     let running = if let Some(running) = gateway.take() {
         running
     } else {
-        let missing = || SetupError::new(Stage::Network, Errno::NOENT, "pasta");
-        Gateway::start(context, context.pasta.as_deref().ok_or_else(missing)?)?
+        let missing = || SetupError::new(Stage::Network, Errno::NOENT, "slirp4netns");
+        Gateway::start(context, context.slirp4netns.as_deref().ok_or_else(missing)?)?
     };
     Ok(gateway.insert(running))
 }

@@ -52,7 +52,7 @@ pub(super) fn start(body: &[u8], channel: &Channel) -> Result<Context, SetupErro
         classic_mount: plan.classic_mount || overlay::takes_options_as_a_string(),
         host_view: None,
         places,
-        pasta: plan.pasta.clone(),
+        slirp4netns: plan.slirp4netns.clone(),
     };
     if let Some(view) = &plan.host_view {
         context.host_view = Some(host_view::mount(view, &context)?);

@@ -14,7 +14,7 @@ use crate::launcher::Context;
 use crate::protocol::{Channel, Outcome, Received, decode_outcome};
 use crate::sys::{self, CloneFlags, Cloned};
 
-/// How long pasta and the maker may take. They need milliseconds.
+/// How long slirp4netns and the maker may take. They need milliseconds.
 const PATIENCE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 
 /// A running gateway. It ends with [`Gateway::close`], or with the launcher.
@@ -36,14 +36,14 @@ enum State {
 }
 
 impl Gateway {
-    /// Starts one with this pasta(1), and does not wait for it.
-    pub(crate) fn start(context: &Context, pasta: &Path) -> Result<Self, SetupError> {
+    /// Starts one with this slirp4netns(1), and does not wait for it.
+    pub(crate) fn start(context: &Context, slirp4netns: &Path) -> Result<Self, SetupError> {
         let failed = || at(Stage::Network, "gateway");
         let (ours, theirs) = Channel::pair().map_err(failed())?;
         let (ready, write_end) = pipe_with(PipeFlags::CLOEXEC).map_err(failed())?;
         let cloned = sys::clone_process(&context.single_thread, CloneFlags::HOLDER).map_err(failed())?;
         let (holder, holder_fd) = match cloned {
-            Cloned::Child => holder::run(context, pasta, theirs, &write_end),
+            Cloned::Child => holder::run(context, slirp4netns, theirs, &write_end),
             Cloned::Parent { pid, pidfd } => (pid, pidfd),
         };
         drop((theirs, write_end));

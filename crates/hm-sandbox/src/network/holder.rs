@@ -9,7 +9,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, makedev};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount, mount_bind};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::process::{Pid, WaitOptions};
 use rustix::thread::{Gid, LinkNameSpaceType, Uid, move_into_link_name_space};
 
 use super::maker;
@@ -21,7 +21,7 @@ use crate::protocol::{Channel, Outcome, encode_outcome};
 use crate::step::{clone_tree, tie_to_launcher};
 use crate::sys::{self, CloneFlags, Cloned};
 
-/// What pasta is under where the launcher has root on the host: nobody.
+/// What slirp4netns is under where the launcher has root on the host: nobody.
 const NOBODY: &str = "0 65534 1";
 
 const TUN_FOLDER: &str = "/dev/net";
@@ -31,12 +31,13 @@ const TUN_NUMBER: (u32, u32) = (10, 200);
 /// Where the holder's mount namespace shows the gateway's network namespace.
 const GATEWAY: &str = "/dev/net/gateway";
 
-/// Starts maker and pasta, tells on `ready` how it went, and stays. Runs in a new process in new PID and mount
+/// Starts maker and slirp4netns, tells on `ready` how it went, and stays. Runs in a new process in new PID and mount
 /// namespaces.
 pub(super) fn run(context: &Context, program: &Path, makes: OwnedFd, ready: &OwnedFd) -> ! {
-    let outcome = match set_up(context, program, makes, ready) {
-        Ok(families) => Outcome::Code(i32::from(families.any())),
-        Err(error) => Outcome::Failed(error),
+    let held = set_up(context, program, makes, ready);
+    let outcome = match &held {
+        Ok(held) => Outcome::Code(i32::from(held.is_some())),
+        Err(error) => Outcome::Failed(error.clone()),
     };
     // Nobody reads it any more if the launcher is gone, and then this process is going, too.
     let _gone = rustix::io::write(ready, &encode_outcome(&outcome));
@@ -48,7 +49,8 @@ pub(super) fn run(context: &Context, program: &Path, makes: OwnedFd, ready: &Own
     }
 }
 
-fn set_up(context: &Context, program: &Path, makes: OwnedFd, ready: &OwnedFd) -> Result<Families, SetupError> {
+/// Returns what slirp4netns says into, which has to stay open for it to go on; nothing where the host has no way out.
+fn set_up(context: &Context, program: &Path, makes: OwnedFd, ready: &OwnedFd) -> Result<Option<OwnedFd>, SetupError> {
     tie_to_launcher(context, [&makes, ready].into_iter())?;
     let failed = || at(Stage::Network, "gateway");
     // The processes of this namespace, whose maps and namespaces are needed.
@@ -59,15 +61,19 @@ fn set_up(context: &Context, program: &Path, makes: OwnedFd, ready: &OwnedFd) ->
     if families.any() {
         offer_devices(context, maker)?;
     }
-    // Only now: the maker leaves the gateway's namespace for each one that it makes, and pasta must never be in those.
+    // Only now: the maker leaves the gateway's namespace for each one that it makes, and slirp4netns must never be in those.
     rustix::io::write(&go, b"g").map_err(failed())?;
-    if families.any() {
-        start_pasta(context, program, maker).map_err(|problem| match problem {
-            Problem::Setup(errno) => failed()(errno),
-            Problem::Pasta(said) => SetupError::new(Stage::Network, Errno::NOTCONN, format!("pasta: {said}")),
-        })?;
+    if !families.any() {
+        return Ok(None);
     }
-    Ok(families)
+    let said = start_uplink(context, program, maker, families).map_err(|problem| match problem {
+        Problem::Setup(errno) => failed()(errno),
+        Problem::Slirp4netns(said) => SetupError::new(Stage::Network, Errno::NOTCONN, format!("slirp4netns: {said}")),
+    })?;
+    if families.v6 {
+        uplink::configure_v6(Path::new(GATEWAY)).map_err(failed())?;
+    }
+    Ok(Some(said))
 }
 
 /// Starts the maker, which does nothing before it is told to by the pipe.
@@ -116,7 +122,7 @@ fn become_first_user() -> Result<(), Errno> {
     rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
 }
 
-/// Shows pasta the tap driver, which root alone may open on some hosts, and the gateway's namespace, at whose process
+/// Shows slirp4netns the tap driver, which root alone may open on some hosts, and the gateway's namespace, at whose process
 /// it may not look.
 fn offer_devices(context: &Context, maker: Pid) -> Result<(), SetupError> {
     let failed = |path: &'static str| at(Stage::Network, path);
@@ -144,7 +150,7 @@ fn offer_devices(context: &Context, maker: Pid) -> Result<(), SetupError> {
 
 enum Problem {
     Setup(Errno),
-    Pasta(String),
+    Slirp4netns(String),
 }
 
 impl From<Errno> for Problem {
@@ -153,15 +159,17 @@ impl From<Errno> for Problem {
     }
 }
 
-/// Returns when pasta has gone into the background, and with that its device is ready.
-fn start_pasta(context: &Context, program: &Path, maker: Pid) -> Result<(), Problem> {
-    let (said, errors) = pipe_with(PipeFlags::CLOEXEC)?;
-    let pasta = match sys::clone_process(&context.single_thread, CloneFlags::NONE)? {
+/// Returns when the device of slirp4netns is ready.
+fn start_uplink(context: &Context, program: &Path, maker: Pid, families: Families) -> Result<OwnedFd, Problem> {
+    // What it says past the pipe's size is lost instead of stopping it.
+    let (said, errors) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    let (ready, tell) = pipe_with(PipeFlags::CLOEXEC)?;
+    match sys::clone_process(&context.single_thread, CloneFlags::NONE)? {
         Cloned::Child => {
-            drop(said);
+            drop((said, ready));
             let complain = errors.try_clone();
             let problem = match enter_users(context, maker) {
-                Ok(()) => uplink::become_pasta(program, Path::new(GATEWAY), errors),
+                Ok(()) => uplink::become_slirp4netns(program, Path::new(GATEWAY), families, &tell, errors),
                 Err(errno) => errno.into(),
             };
             if let Ok(complain) = complain {
@@ -169,18 +177,16 @@ fn start_pasta(context: &Context, program: &Path, maker: Pid) -> Result<(), Prob
             }
             sys::exit_now(1)
         }
-        Cloned::Parent { pid, pidfd: _ } => pid,
-    };
-    drop(errors);
-    let ended = waitpid(Some(pasta), WaitOptions::empty())?;
-    if ended.is_some_and(|(_, status)| status.exit_status() == Some(0)) {
-        Ok(())
-    } else {
-        Err(Problem::Pasta(last_line(&said)))
+        Cloned::Parent { pid: _, pidfd: _ } => {}
+    }
+    drop((errors, tell));
+    match rustix::io::retry_on_intr(|| rustix::io::read(&ready, &mut [0; 1]))? {
+        0 => Err(Problem::Slirp4netns(last_line(&said))),
+        _ => Ok(said),
     }
 }
 
-/// Where the launcher has root, pasta is nobody in the user namespace that the gateway belongs to.
+/// Where the launcher has root, slirp4netns is nobody in the user namespace that the gateway belongs to.
 fn enter_users(context: &Context, maker: Pid) -> Result<(), Errno> {
     if context.rootless {
         return Ok(());

@@ -45,8 +45,8 @@ pub(super) const LOOPBACK: u32 = 1;
 pub(super) const STEP_DEVICE: u32 = 2;
 const STEP_DEVICE_NAME: &str = "eth0";
 
-/// What pasta gives its own device, so that nothing has to be cut on the way.
-const MTU: u32 = 65520;
+/// Of all devices, so that nothing has to be cut on the way. slirp4netns takes no more.
+pub(super) const MTU: u32 = 65520;
 
 /// A pair of devices: one in the socket's namespace, up, with this index and name; its peer in the other namespace.
 pub(super) fn pair(index: u32, name: &str, peer_namespace: BorrowedFd<'_>) -> Message {

@@ -1,20 +1,28 @@
-//! The gateway's way out: pasta(1).
+//! The gateway's way out: slirp4netns(1).
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::net::netdevice::name_to_index;
+use rustix::net::{AddressFamily, SocketType, socket};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::links::{self, MTU};
+use super::netlink::{Netlink, ROUTE};
 
 /// The gateway's device to the outside.
 pub(super) const DEVICE: &str = "hmup0";
-
-/// Queries that steps send to this address reach the host's first resolver, also one that listens on the host's loopback
-/// only.
-pub const DNS_FORWARD_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 53);
-/// As [`DNS_FORWARD_V4`], for a resolver that has an IPv6 address.
-pub const DNS_FORWARD_V6: Ipv6Addr = Ipv6Addr::new(0xfd68, 0x6d00, 0, 0, 0, 0, 0, 0x53);
+/// The addresses between gateway and slirp4netns: the end of the range for measurements (RFC 2544), past those of steps.
+const NETWORK: &str = "198.19.255.0/24";
+/// In the network that slirp4netns uses for IPv6.
+const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0x64);
+/// What slirp4netns calls itself there.
+const NEXT_HOP_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 
 /// The versions of IP by which the host reaches others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,25 +68,58 @@ fn is_usable(flags: &str) -> bool {
     u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 != 0 && flags & 0x200 == 0)
 }
 
-/// Becomes pasta, which attaches itself to the namespace at a path and goes into the background when the device is
-/// ready. Returns only if it can't be executed.
-pub(super) fn become_pasta(program: &Path, namespace: &Path, errors: OwnedFd) -> std::io::Error {
-    Command::new(program)
-        .args(["--quiet", "--config-net", "--ns-ifname", DEVICE])
-        // Nothing that listens on either side is reached from the other one, and the gateway's address is that of the
-        // gateway, not of the host's loopback.
-        .args(["-t", "none", "-u", "none", "-T", "none", "-U", "none", "--no-map-gw"])
-        .args(["--dns-forward", &DNS_FORWARD_V4.to_string()])
-        .args(["--dns-forward", &DNS_FORWARD_V6.to_string()])
-        // It ends with the holder.
-        .args(["--no-netns-quit", "--netns-only", "--netns"])
+/// Becomes slirp4netns, which attaches itself to the namespace at a path, and writes to `ready` when its device is up.
+/// Returns only if it can't be executed.
+pub(super) fn become_slirp4netns(
+    program: &Path,
+    namespace: &Path,
+    families: Families,
+    ready: &OwnedFd,
+    errors: OwnedFd,
+) -> std::io::Error {
+    let told = errors.try_clone().and_then(|output| {
+        fcntl_setfd(ready, FdFlags::empty())?;
+        Ok(output)
+    });
+    let output = match told {
+        Ok(output) => output,
+        Err(error) => return error,
+    };
+    let mut command = Command::new(program);
+    command
+        .args(["--configure", &format!("--mtu={MTU}"), &format!("--cidr={NETWORK}")])
+        // The gateway's own address is that of the host's loopback else.
+        .arg("--disable-host-loopback")
+        // No view of the host's files, and no call that it doesn't need.
+        .args(["--enable-sandbox", "--enable-seccomp"])
+        .arg(format!("--ready-fd={}", ready.as_raw_fd()));
+    if families.v6 {
+        command.arg("--enable-ipv6");
+    }
+    command
+        .arg("--netns-type=path")
         .arg(namespace)
+        .arg(DEVICE)
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(output)
         .stderr(errors)
         .exec()
+}
+
+/// Gives the gateway its address and way out of IPv6, for which slirp4netns waits until the kernel asks. Moves this
+/// process into the gateway's namespace.
+pub(super) fn configure_v6(namespace: &Path) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let namespace = rustix::fs::open(namespace, flags, Mode::empty())?;
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+    let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    let device = name_to_index(&any, DEVICE)?;
+    Netlink::open(ROUTE)?.talk(vec![
+        links::address(device, GATEWAY_V6.into(), 64),
+        links::default_route(NEXT_HOP_V6.into(), device),
+    ])
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ impl<'a> Request<'a> {
 pub(crate) struct StartPlan {
     pub(crate) classic_mount: bool,
     pub(crate) ids: IdMap,
-    pub(crate) pasta: Option<PathBuf>,
+    pub(crate) slirp4netns: Option<PathBuf>,
     pub(crate) host_view: Option<HostView>,
 }
 
@@ -108,7 +108,7 @@ impl StartPlan {
         Ok(Self {
             classic_mount: r.bool()?,
             ids: read_ids(&mut r)?,
-            pasta: r.option(Reader::path)?,
+            slirp4netns: r.option(Reader::path)?,
             host_view: r.option(|r| {
                 Ok(HostView {
                     dir: r.path()?,
@@ -125,7 +125,7 @@ pub(crate) fn encode_start(settings: &LauncherSettings, ids: IdMap) -> Vec<u8> {
     w.u8(START);
     w.bool(settings.classic_mount);
     write_ids(&mut w, ids);
-    w.option(settings.pasta.as_ref(), |w, pasta| w.path(pasta));
+    w.option(settings.slirp4netns.as_ref(), |w, slirp4netns| w.path(slirp4netns));
     w.option(settings.host_view.as_ref(), |w, view| {
         w.path(&view.dir);
         w.list(&view.hidden, |w, path| w.path(path));

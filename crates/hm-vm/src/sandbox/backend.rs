@@ -26,8 +26,8 @@ pub struct SandboxSettings {
     pub store: Store,
     /// Folders of this machine that steps on the image `host` see read-only at the same place.
     pub expose: Vec<PathBuf>,
-    /// pasta(1), which connects isolated networks; `None`: there are none.
-    pub pasta: Option<PathBuf>,
+    /// slirp4netns(1), which connects isolated networks; `None`: there are none.
+    pub slirp4netns: Option<PathBuf>,
 }
 
 /// Makes machines of Linux namespaces. The program's `main` has to call

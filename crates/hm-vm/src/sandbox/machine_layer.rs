@@ -4,12 +4,11 @@
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use hm_sandbox::{DNS_FORWARD_V4, DNS_FORWARD_V6};
+use hm_sandbox::resolv_conf_of_steps;
 use hm_store::{Owners, Store};
 
 use crate::machine::Network;
@@ -73,7 +72,9 @@ fn make(layer: &Path, kind: LayerKind, owners: Owners) -> io::Result<()> {
         }
         Network::Isolated => {
             folder(&etc)?;
-            copy_of_host(&resolvers, reachable_resolvers)?;
+            copy_of_host(&resolvers, |text| {
+                resolv_conf_of_steps(&String::from_utf8_lossy(text)).into_bytes()
+            })?;
             if !host {
                 copy_of_host(&hosts, <[u8]>::to_vec)?;
             }
@@ -96,31 +97,6 @@ fn copy_of_host(path: &Path, change: impl FnOnce(&[u8]) -> Vec<u8>) -> io::Resul
     }
 }
 
-/// A resolver that listens on this machine's loopback is asked by an address that is handed on to it (`resolv.conf(5)`).
-fn reachable_resolvers(text: &[u8]) -> Vec<u8> {
-    let text = String::from_utf8_lossy(text);
-    let lines = text.lines().map(|line| match resolver(line) {
-        Some(IpAddr::V4(address)) if address.is_loopback() || address.is_unspecified() => {
-            format!("nameserver {DNS_FORWARD_V4}\n")
-        }
-        Some(IpAddr::V6(address)) if address.is_loopback() || address.is_unspecified() => {
-            format!("nameserver {DNS_FORWARD_V6}\n")
-        }
-        Some(_) | None => format!("{line}\n"),
-    });
-    let mut lines: Vec<String> = lines.collect();
-    if !lines.iter().any(|line| resolver(line).is_some()) {
-        // Without one the resolver of this machine itself is meant.
-        lines.push(format!("nameserver {DNS_FORWARD_V4}\n"));
-    }
-    lines.concat().into_bytes()
-}
-
-fn resolver(line: &str) -> Option<IpAddr> {
-    let address = line.trim().strip_prefix("nameserver")?.trim();
-    address.parse().ok()
-}
-
 /// Modes are set apart from the making, whatever the process's umask is.
 fn folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o755).create(path)?;
@@ -130,22 +106,4 @@ fn folder(path: &Path) -> io::Result<()> {
 fn file(path: &Path, text: &[u8]) -> io::Result<()> {
     fs::write(path, text)?;
     fs::set_permissions(path, Permissions::from_mode(0o644))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resolvers_on_loopback_are_replaced() {
-        let changed = |text: &str| String::from_utf8(reachable_resolvers(text.as_bytes())).unwrap();
-        let text = "search example.com\nnameserver 127.0.0.53\nnameserver ::1\nnameserver 192.0.2.1\noptions edns0\n";
-        let expected = "search example.com\nnameserver 169.254.1.53\nnameserver fd68:6d00::53\nnameserver 192.0.2.1\noptions edns0\n";
-        assert_eq!(changed(text), expected);
-        assert_eq!(changed("# none\n"), "# none\nnameserver 169.254.1.53\n");
-        assert_eq!(
-            changed("nameserver fe80::1%eth0"),
-            "nameserver fe80::1%eth0\nnameserver 169.254.1.53\n"
-        );
-    }
 }

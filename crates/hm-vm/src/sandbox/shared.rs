@@ -37,7 +37,7 @@ pub(super) struct Shared {
     /// Where the Docker engine is whose images are `docker-daemon:NAME`.
     pub(super) engine: OnceLock<String>,
     expose: Vec<PathBuf>,
-    pasta: Option<PathBuf>,
+    slirp4netns: Option<PathBuf>,
     launcher: OnceCell<Launcher>,
     machine_layers: MachineLayers,
     resolved: Mutex<HashMap<ImageDigest, Arc<SandboxImage>>>,
@@ -46,9 +46,13 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(settings: SandboxSettings, images: (Images, Arc<dyn PullObserver>)) -> Self {
-        let SandboxSettings { store, expose, pasta } = settings;
+        let SandboxSettings {
+            store,
+            expose,
+            slirp4netns,
+        } = settings;
         Self {
-            pasta,
+            slirp4netns,
             store,
             images,
             in_use: InUse::default(),
@@ -72,7 +76,7 @@ impl Shared {
             };
             Launcher::start(LauncherSettings {
                 host_view: Some(view),
-                pasta: self.pasta.clone(),
+                slirp4netns: self.slirp4netns.clone(),
                 ..LauncherSettings::default()
             })
             .await

@@ -66,7 +66,7 @@ impl Ground {
                 let settings = SandboxSettings {
                     store: store.clone(),
                     expose: Vec::new(),
-                    pasta: None,
+                    slirp4netns: None,
                 };
                 (Arc::new(SandboxBackend::new(settings)), "host")
             }

@@ -96,12 +96,12 @@ async fn networks(process: &Process) -> Finding {
         is,
         fix: Some(fix.to_owned()),
     };
-    let pasta = match network::isolated(process) {
-        Ok(pasta) => Some(pasta),
+    let slirp4netns = match network::isolated(process) {
+        Ok(slirp4netns) => Some(slirp4netns),
         Err(Lack { what, fix }) => return lacking(format!("steps share the host's: {what}"), fix),
     };
     let settings = LauncherSettings {
-        pasta,
+        slirp4netns,
         ..LauncherSettings::default()
     };
     let tried = async {

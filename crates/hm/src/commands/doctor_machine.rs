@@ -90,12 +90,12 @@ fn namespaces(sandbox: Result<Confinement, SandboxError>, process: &Process) -> 
 }
 
 fn network(process: &Process) -> Finding {
-    match program("pasta", process) {
+    match program("slirp4netns", process) {
         Some(path) => holds("isolated network", &path.display().to_string()),
         None => lack_where_fixed(
             "isolated network",
             "no helper: steps that ask for it can't have it".to_owned(),
-            Some("sudo apt-get install passt".to_owned()),
+            Some("sudo apt-get install slirp4netns".to_owned()),
         ),
     }
 }

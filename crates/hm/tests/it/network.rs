@@ -16,9 +16,9 @@ fn of_host() -> String {
 }
 
 /// Whether steps of this machine can have a network of their own: the note and the default are held against it.
-fn has_pasta() -> bool {
+fn has_slirp4netns() -> bool {
     let path = std::env::var_os("PATH").unwrap();
-    std::env::split_paths(&path).any(|folder| folder.join("pasta").exists()) && Path::new("/dev/net/tun").exists()
+    std::env::split_paths(&path).any(|folder| folder.join("slirp4netns").exists()) && Path::new("/dev/net/tun").exists()
 }
 
 /// With the default of the machine.
@@ -32,15 +32,15 @@ fn run(lab: &Lab, ir: &Ir) -> Run {
     Run::of(&command(lab, ir).output().unwrap())
 }
 
-fn without_pasta(lab: &Lab, ir: &Ir) -> Command {
+fn without_slirp4netns(lab: &Lab, ir: &Ir) -> Command {
     let mut command = command(lab, ir);
     command.env("PATH", "/nowhere");
     command
 }
 
 #[test]
-fn steps_have_networks_of_their_own_where_pasta_is_installed() {
-    assert!(has_pasta(), "install pasta: apt-get install passt");
+fn steps_have_networks_of_their_own_where_slirp4netns_is_installed() {
+    assert!(has_slirp4netns(), "install slirp4netns: apt-get install slirp4netns");
     let lab = Lab::new();
     let run = run(&lab, &Ir::new().step("a", NAMESPACE).step("b", NAMESPACE).after("a")).passed();
     let [a, b] = ["a", "b"].map(|step| run.stdout(step)[0].to_owned());
@@ -49,25 +49,27 @@ fn steps_have_networks_of_their_own_where_pasta_is_installed() {
 }
 
 #[test]
-fn without_pasta_steps_share_the_machines_network_and_one_note_says_so() {
+fn without_slirp4netns_steps_share_the_machines_network_and_one_note_says_so() {
     let lab = Lab::new();
     let ir = Ir::new().step("a", NAMESPACE).step("b", NAMESPACE).after("a");
-    let run = Run::of(&without_pasta(&lab, &ir).output().unwrap()).passed();
+    let run = Run::of(&without_slirp4netns(&lab, &ir).output().unwrap()).passed();
     assert_eq!(
         (run.stdout("a"), run.stdout("b")),
         (vec![&*of_host()], vec![&*of_host()])
     );
     assert_eq!(run.stderr.matches("note:").count(), 1, "{}", run.stderr);
-    assert!(run.stderr.contains("apt-get install passt"), "{}", run.stderr);
+    assert!(run.stderr.contains("apt-get install slirp4netns"), "{}", run.stderr);
     // Who chose it needs no note.
-    let chosen = without_pasta(&lab, &ir).env("HM_SANDBOX__NETWORK", "host").output();
+    let chosen = without_slirp4netns(&lab, &ir)
+        .env("HM_SANDBOX__NETWORK", "host")
+        .output();
     assert_eq!(Run::of(&chosen.unwrap()).passed().stderr, "");
 }
 
 #[test]
 fn an_isolated_network_that_was_asked_for_is_not_replaced() {
     let lab = Lab::new();
-    let configured = without_pasta(&lab, &Ir::new().step("a", "true"))
+    let configured = without_slirp4netns(&lab, &Ir::new().step("a", "true"))
         .env("HM_SANDBOX__NETWORK", "isolated")
         .output()
         .unwrap();
@@ -77,37 +79,43 @@ fn an_isolated_network_that_was_asked_for_is_not_replaced() {
         (Some(4), Some("network_unavailable"))
     );
     let ir = Ir::new().step("a", "true").with("network", json!("isolated"));
-    let run = Run::of(&without_pasta(&lab, &ir).output().unwrap());
+    let run = Run::of(&without_slirp4netns(&lab, &ir).output().unwrap());
     assert_eq!(
         (run.code, run.events[0]["code"].as_str()),
         (Some(7), Some("feature_unsupported"))
     );
     assert!(
-        run.events[0]["fixes"].to_string().contains("apt-get install passt"),
+        run.events[0]["fixes"]
+            .to_string()
+            .contains("apt-get install slirp4netns"),
         "{run:#?}"
     );
 }
 
-/// A folder for `PATH` with a pasta that does nothing but this.
-fn broken_pasta(lab: &Lab) -> PathBuf {
+/// A folder for `PATH` with a slirp4netns that does nothing but this.
+fn broken_slirp4netns(lab: &Lab) -> PathBuf {
     let folder = lab.path("broken");
     fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("pasta"), "#!/bin/sh\necho no luck today >&2; exit 1\n").unwrap();
-    fs::set_permissions(folder.join("pasta"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(
+        folder.join("slirp4netns"),
+        "#!/bin/sh\necho no luck today >&2; exit 1\n",
+    )
+    .unwrap();
+    fs::set_permissions(folder.join("slirp4netns"), fs::Permissions::from_mode(0o755)).unwrap();
     // The program is started as nobody.
     fs::set_permissions(lab.path(""), fs::Permissions::from_mode(0o755)).unwrap();
     folder
 }
 
 #[test]
-fn a_pasta_that_fails_is_an_error_of_the_step() {
+fn a_slirp4netns_that_fails_is_an_error_of_the_step() {
     let lab = Lab::new();
     let mut command = command(&lab, &Ir::new().step("a", "true"));
-    let run = Run::of(&command.env("PATH", broken_pasta(&lab)).output().unwrap());
+    let run = Run::of(&command.env("PATH", broken_slirp4netns(&lab)).output().unwrap());
     assert_eq!((run.code, run.status("a")), (Some(1), "errored"));
     let causes = run.end("a")["causes"].to_string();
     assert!(
-        causes.contains("\\\"isolated\\\"") && causes.contains("pasta: no luck today"),
+        causes.contains("\\\"isolated\\\"") && causes.contains("slirp4netns: no luck today"),
         "{causes}"
     );
 }
@@ -118,7 +126,7 @@ fn a_result_of_one_network_is_none_of_another() {
     let ir = Ir::new().step("a", NAMESPACE).forever();
     let own = run(&lab, &ir).passed().stdout("a")[0].to_owned();
     assert_eq!(run(&lab, &ir).passed().status("a"), "cached");
-    let fallback = Run::of(&without_pasta(&lab, &ir).output().unwrap()).passed();
+    let fallback = Run::of(&without_slirp4netns(&lab, &ir).output().unwrap()).passed();
     assert_eq!(
         (fallback.status("a"), fallback.stdout("a")),
         ("passed", vec![&*of_host()])
@@ -142,16 +150,19 @@ fn a_result_of_one_network_is_none_of_another() {
 }
 
 #[test]
-fn a_killed_build_leaves_no_pasta() {
+fn a_killed_build_leaves_no_slirp4netns() {
     let lab = Lab::new();
-    // Another name tells it from the pasta of other tests.
+    // Another name tells it from the slirp4netns of other tests.
     let folder = lab.path("named");
     fs::create_dir(&folder).unwrap();
-    let pasta = Command::new("sh").args(["-c", "command -v pasta"]).output().unwrap();
-    let pasta = String::from_utf8(pasta.stdout).unwrap();
-    symlink(pasta.trim(), folder.join("pasta")).unwrap();
+    let slirp4netns = Command::new("sh")
+        .args(["-c", "command -v slirp4netns"])
+        .output()
+        .unwrap();
+    let slirp4netns = String::from_utf8(slirp4netns.stdout).unwrap();
+    symlink(slirp4netns.trim(), folder.join("slirp4netns")).unwrap();
     fs::set_permissions(lab.path(""), fs::Permissions::from_mode(0o755)).unwrap();
-    let named = folder.join("pasta").display().to_string();
+    let named = folder.join("slirp4netns").display().to_string();
     let mut command = command(&lab, &Ir::new().step("a", "echo ready; sleep 1000"));
     command.env("PATH", &folder);
     let mut live = LiveRun::spawn(&mut command);

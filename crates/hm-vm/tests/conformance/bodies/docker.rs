@@ -460,7 +460,7 @@ pub(super) async fn gives_what_the_sandbox_gives(ground: &Ground) {
     let sandbox = hm_vm::SandboxBackend::new(hm_vm::SandboxSettings {
         store: ground.store.clone(),
         expose: Vec::new(),
-        pasta: None,
+        slirp4netns: None,
     });
     let by_sandbox = chain(ground, &sandbox, &format!("dir:{}", folder.display())).await;
     sandbox.close().await.unwrap();
@@ -481,7 +481,7 @@ pub(super) async fn its_images_boot_in_the_sandbox(ground: &Ground) {
         let settings = hm_vm::SandboxSettings {
             store: ground.store.clone(),
             expose: Vec::new(),
-            pasta: None,
+            slirp4netns: None,
         };
         hm_vm::SandboxBackend::new(settings)
     };

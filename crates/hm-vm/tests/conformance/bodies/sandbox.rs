@@ -221,7 +221,7 @@ pub(super) async fn files_of_other_users_are_kept_and_removed(ground: &Ground) {
     let settings = SandboxSettings {
         store: store.clone(),
         expose: Vec::new(),
-        pasta: None,
+        slirp4netns: None,
     };
     let backend = SandboxBackend::new(settings);
     let image = backend.resolve_image("host").await.unwrap();
@@ -300,7 +300,7 @@ pub(super) async fn cached_steps_outlive_the_process(ground: &Ground) {
         let backend = SandboxBackend::new(SandboxSettings {
             store: store.clone(),
             expose: Vec::new(),
-            pasta: None,
+            slirp4netns: None,
         });
         let hmvm = HmVm::new(HmVmSettings {
             backend: Arc::new(backend),
