@@ -116,6 +116,7 @@ async fn machines(
                 store: store.clone(),
                 host: host.clone(),
                 run: Some(request.run_id.to_string()),
+                registries: settings.images.registry.clone(),
                 observer: Some(Arc::new(engine::Notes)),
             };
             let connected = DockerBackend::connect(settings).await;

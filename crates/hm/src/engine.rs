@@ -28,7 +28,11 @@ impl EngineObserver for Notes {
 /// there: Docker's, Docker Desktop's, Podman's of the user, Podman's of the machine.
 pub(crate) fn host(process: &Process) -> Result<String, CliError> {
     if let Some(host) = process.variable("DOCKER_HOST") {
-        return Ok(host.to_owned());
+        let has_tls = process.variable("DOCKER_TLS_VERIFY").is_some();
+        return match host.strip_prefix("tcp://") {
+            Some(far) if has_tls => Err(no_tls(far)),
+            _ => Ok(host.to_owned()),
+        };
     }
     let folder = process.variable("DOCKER_CONFIG").map(PathBuf::from);
     let folder = folder.or_else(|| Some(process.home()?.join(".docker")));
@@ -42,11 +46,30 @@ pub(crate) fn host(process: &Process) -> Result<String, CliError> {
 
 /// The engine that was found can't be used.
 pub(crate) fn unavailable(error: &DockerError, host: &str) -> CliError {
-    CliError::from_error("engine_unavailable", Exit::Unavailable, error)
-        .cause(format!("the engine was looked for at {host}"))
-        .fix("start the engine: sudo systemctl start docker")
+    let told = CliError::from_error("engine_unavailable", Exit::Unavailable, error)
+        .cause(format!("the engine was looked for at {host}"));
+    if host.starts_with("ssh://") {
+        return forwarded(told, host);
+    }
+    told.fix("start the engine: sudo systemctl start docker")
         .fix("DOCKER_HOST=unix:///path/of/its.sock hm run --backend docker")
         .fix("hm run --backend sandbox")
+}
+
+fn no_tls(far: &str) -> CliError {
+    let host = far.split(':').next().unwrap_or(far);
+    let told = CliError::new(
+        "engine_tls",
+        Exit::Usage,
+        "DOCKER_TLS_VERIFY asks for TLS, which this version does not speak to engines",
+    );
+    forwarded(told, host)
+}
+
+/// What helps where only a socket of this machine can be used.
+fn forwarded(told: CliError, far: &str) -> CliError {
+    told.fix(format!("ssh -fnNT -L /tmp/engine.sock:/var/run/docker.sock {far}"))
+        .fix("DOCKER_HOST=unix:///tmp/engine.sock hm run --backend docker")
 }
 
 fn socket(process: &Process) -> String {
@@ -116,6 +139,9 @@ mod tests {
         assert_eq!(found(&[("DOCKER_CONTEXT", "none")]).unwrap_err().exit(), Exit::Usage);
         let both = [("DOCKER_CONTEXT", "far"), ("DOCKER_HOST", "unix:///mine")];
         assert_eq!(found(&both).unwrap(), "unix:///mine");
+        let secure = [("DOCKER_TLS_VERIFY", "1"), ("DOCKER_HOST", "tcp://far:2376")];
+        assert_eq!(found(&secure).unwrap_err().exit(), Exit::Usage);
+        assert_eq!(found(&secure[1..]).unwrap(), "tcp://far:2376");
         assert!(found(&[]).unwrap().starts_with("unix://"));
         fs::write(
             home.path().join(".docker/config.json"),

@@ -38,9 +38,9 @@ pub use pax::PaxError;
 pub use platform::Platform;
 pub use reference::{ImageRef, ImageRefError, LocalSource, RefProblem, RegistryRef};
 pub use registry::{
-    AnswerError, AuthorityError, AuthoritySettings, DockerConfig, DockerConfigError, HelperError, ImageLock, LockError,
-    ProxySettings, PullEvent, PullObserver, RegistryError, RegistrySettings, RetrySettings, TimeoutSettings,
-    Unobserved,
+    AnswerError, AuthorityError, AuthoritySettings, Credentials, DockerConfig, DockerConfigError, HelperError,
+    ImageLock, LockError, ProxySettings, PullEvent, PullObserver, RegistryError, RegistrySettings, RetrySettings,
+    TimeoutSettings, Unobserved,
 };
 pub use resolve::{ImageConfig, ResolvedImage};
 pub use tar_stream::TarError;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hm_plugin_protocol::SnapshotRef;
+use hm_store::image::RegistrySettings;
 use hm_store::{ContentHash, Store};
 
 use super::error::DockerError;
@@ -24,6 +25,8 @@ pub struct DockerSettings {
     pub host: String,
     /// Put on all that is made as the label `dev.hm.run`.
     pub run: Option<String>,
+    /// Has the credentials for what the engine pulls; nothing else of it is used.
+    pub registries: RegistrySettings,
     /// Hears of pulls.
     pub observer: Option<Arc<dyn EngineObserver>>,
 }
@@ -177,7 +180,10 @@ impl VmBackend for DockerBackend {
         let late = shared.janitor.settle().await;
         let unknown = shared.remove_own_images(&kept).await;
         let late = late.into_iter().filter(|error| error.status() != Some(409));
-        let problems = removed.into_iter().chain(own.err()).chain(late).chain(unknown.err());
+        // The engine may have ended only now what a killed process had asked it for when this one started.
+        let dead = shared.sweep().await;
+        let problems = removed.into_iter().chain(own.err()).chain(late);
+        let problems = problems.chain(unknown.err()).chain(dead.err());
         match problems.into_iter().next() {
             Some(problem) => Err(VmError::Close {
                 source: Arc::new(problem),

@@ -7,6 +7,7 @@ use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, HostConfigL
 use bollard::query_parameters::{ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder};
 
 use super::error::{DockerError, status};
+use super::networks::NO_NETWORK;
 use super::script::END;
 use super::shared::Shared;
 use crate::machine::{Limits, Network};
@@ -36,7 +37,7 @@ pub(super) struct Shell<'a> {
 }
 
 impl Shell<'_> {
-    fn body(&self) -> ContainerCreateBody {
+    fn body(&self, network: String) -> ContainerCreateBody {
         ContainerCreateBody {
             hostname: Some(HOSTNAME.to_owned()),
             user: Some(if self.user.is_empty() { "0" } else { self.user }.to_owned()),
@@ -49,7 +50,7 @@ impl Shell<'_> {
             stdin_once: Some(true),
             host_config: Some(HostConfig {
                 init: Some(true),
-                ..limited(self.limits, host_config(self.network))
+                ..limited(self.limits, host_config(network))
             }),
             ..common(self.image)
         }
@@ -67,15 +68,9 @@ fn common(image: &str) -> ContainerCreateBody {
     }
 }
 
-fn host_config(network: Network) -> HostConfig {
-    let mode = match network {
-        Network::Host => "host",
-        // The engine's own: a way out through it, and no way in.
-        Network::Isolated => "bridge",
-        Network::None => "none",
-    };
+fn host_config(network: String) -> HostConfig {
     HostConfig {
-        network_mode: Some(mode.to_owned()),
+        network_mode: Some(network),
         // The output is read as it comes, by attaching; the engine need not keep it.
         log_config: Some(HostConfigLogConfig {
             typ: Some("none".to_owned()),
@@ -121,7 +116,8 @@ impl Shared {
 
     /// Makes a container for commands; it doesn't run yet.
     pub(super) async fn create_shell(&self, name: &str, shell: &Shell<'_>) -> Result<(), DockerError> {
-        self.create_container(name, shell.body()).await
+        let network = self.network_mode(shell.network).await?;
+        self.create_container(name, shell.body(network)).await
     }
 
     /// Makes a container that is only a file system.
@@ -129,7 +125,7 @@ impl Shared {
         let body = ContainerCreateBody {
             entrypoint: Some(vec!["sh".to_owned()]),
             cmd: Some(Vec::new()),
-            host_config: Some(host_config(Network::None)),
+            host_config: Some(host_config(NO_NETWORK.to_owned())),
             ..common(image)
         };
         self.create_container(name, body).await

@@ -4,6 +4,9 @@ use std::io;
 
 use bollard::errors::Error as EngineError;
 
+/// What an engine's words for ENOSPC hold (errno(3), strerror(3)); its status for it is 500, as for much else.
+const NO_SPACE: &str = "no space left on device";
+
 /// Why the engine, or what is kept about it, could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DockerError {
@@ -25,6 +28,15 @@ pub enum DockerError {
     /// The engine refused or failed.
     #[error("the engine could not {what}")]
     Engine {
+        /// What it was asked to do.
+        what: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<EngineError>,
+    },
+    /// The engine's disk is full.
+    #[error("the engine could not {what}: its disk is full")]
+    DiskFull {
         /// What it was asked to do.
         what: &'static str,
         /// What it said.
@@ -94,10 +106,43 @@ pub enum DockerError {
 
 impl DockerError {
     pub(crate) fn engine(what: &'static str) -> impl FnOnce(EngineError) -> Self {
-        move |source| Self::Engine {
-            what,
-            source: Box::new(source),
+        move |source| {
+            let is_full = source.to_string().contains(NO_SPACE);
+            let source = Box::new(source);
+            if is_full {
+                Self::DiskFull { what, source }
+            } else {
+                Self::Engine { what, source }
+            }
         }
+    }
+
+    /// What the engine said; nothing where it refused nothing.
+    pub(super) fn words(&self) -> String {
+        if let Self::Engine { source, .. } = self {
+            source.to_string()
+        } else {
+            String::new()
+        }
+    }
+
+    /// Whether a registry wants the engine to prove who asks, or did not take the proof.
+    pub(super) fn is_refused_login(&self) -> bool {
+        let words = self.words().to_lowercase();
+        // Docker's and Podman's words, and the registry's own (distribution specification, "Error Codes").
+        let known = [
+            "no basic auth credentials",
+            "unauthorized",
+            "authentication required",
+            "access denied",
+        ];
+        known.iter().any(|known| words.contains(known))
+    }
+
+    /// What helps, where that is known.
+    pub(crate) fn fix(&self) -> Option<String> {
+        let is_full = matches!(self, Self::DiskFull { .. });
+        is_full.then(|| "make room on the engine's disk: docker system df; docker system prune".to_owned())
     }
 
     pub(crate) fn files(what: &'static str) -> impl FnOnce(io::Error) -> Self {

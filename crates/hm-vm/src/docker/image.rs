@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bollard::auth::DockerCredentials;
 use bollard::models::{CreateImageInfo, ImageInspect};
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures::StreamExt;
+use hm_store::ImageRef;
+use hm_store::image::{Credentials, RegistryRef};
 
 use super::error::DockerError;
 use super::record::Base;
@@ -41,7 +44,7 @@ impl Shared {
         let found = if let Some(found) = self.inspect(name).await.map_err(failed)? {
             found
         } else {
-            self.pull(name).await.map_err(failed)?;
+            self.pull(name).await?;
             let pulled = self.inspect(name).await.map_err(failed)?;
             pulled.ok_or_else(|| {
                 failed(DockerError::Answer {
@@ -115,8 +118,38 @@ impl Shared {
         }
     }
 
+    async fn pull(&self, name: &str) -> Result<(), VmError> {
+        let reference = name.parse::<ImageRef>();
+        let registry = match reference {
+            Ok(ImageRef::Registry(reference)) => Some(reference),
+            _ => None,
+        };
+        let login = match &registry {
+            Some(RegistryRef {
+                registry, repository, ..
+            }) => {
+                let credentials = self.registries.credentials_for(registry, repository).await;
+                credentials.map_err(|error| VmError::Image {
+                    image: name.to_owned(),
+                    fix: error.fix(),
+                    source: Arc::new(error),
+                })?
+            }
+            None => None,
+        };
+        let server = registry.map_or_else(String::new, |reference| reference.registry);
+        let pulled = self
+            .pull_with(name, login.map(|login| credentials(login, &server)))
+            .await;
+        pulled.map_err(|error| VmError::Image {
+            image: name.to_owned(),
+            fix: error.is_refused_login().then(|| format!("docker login {server}")),
+            source: Arc::new(error),
+        })
+    }
+
     /// Pulls exactly one tag: without one, the engine would take all.
-    async fn pull(&self, name: &str) -> Result<(), DockerError> {
+    async fn pull_with(&self, name: &str, login: Option<DockerCredentials>) -> Result<(), DockerError> {
         let options = CreateImageOptionsBuilder::default();
         let options = match exact(name) {
             (name, Some(tag)) => options.from_image(name).tag(tag),
@@ -129,7 +162,7 @@ impl Shared {
         };
         note(format!("pulling {name} by the engine"));
         let mut layers = Layers::default();
-        let mut progress = self.docker.create_image(Some(options.build()), None, None);
+        let mut progress = self.docker.create_image(Some(options.build()), None, login);
         while let Some(told) = progress.next().await {
             let CreateImageInfo { id, status, .. } = told.map_err(DockerError::engine("pull the image"))?;
             if let Some(text) = layers.told(id, status.as_deref().unwrap_or_default()) {
@@ -137,6 +170,29 @@ impl Shared {
             }
         }
         Ok(())
+    }
+}
+
+/// In the engine's words.
+fn credentials(of: Credentials, server: &str) -> DockerCredentials {
+    let told = DockerCredentials {
+        serveraddress: Some(server.to_owned()),
+        ..DockerCredentials::default()
+    };
+    match of {
+        Credentials::Password { user, password } => DockerCredentials {
+            username: Some(user),
+            password: Some(password),
+            ..told
+        },
+        Credentials::Identity(token) => DockerCredentials {
+            identitytoken: Some(token),
+            ..told
+        },
+        Credentials::Token(token) => DockerCredentials {
+            registrytoken: Some(token),
+            ..told
+        },
     }
 }
 

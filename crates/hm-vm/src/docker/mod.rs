@@ -14,6 +14,7 @@ mod image;
 mod janitor;
 mod keep;
 mod machine;
+mod networks;
 mod nodes;
 mod pending;
 mod plan;

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bollard::Docker;
 use hm_plugin_protocol::SnapshotRef;
+use hm_store::image::RegistrySettings;
 use hm_store::{Store, TreeId};
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::backend::{DockerSettings, EngineObserver};
@@ -39,9 +41,12 @@ pub(super) struct Shared {
     pub(super) labels: HashMap<String, String>,
     pub(super) store_id: String,
     pub(super) in_use: InUse,
+    pub(super) registries: RegistrySettings,
     pub(super) observer: Option<Arc<dyn EngineObserver>>,
     /// Snapshots that containers are made from which outlive their machines.
     pub(super) holds: InUse,
+    /// Name of the network of isolated steps.
+    pub(super) isolated: OnceCell<String>,
     /// By tree; `None` is an empty workspace.
     pub(super) deltas: Deltas<Option<TreeId>>,
     /// Held while a place for a seed is chosen and taken.
@@ -58,6 +63,7 @@ impl Shared {
             store,
             host,
             run,
+            registries,
             observer,
         } = settings;
         let Connection { docker, os, arch } = connect(&host).await?;
@@ -75,7 +81,9 @@ impl Shared {
             store_id,
             in_use: InUse::default(),
             holds: InUse::default(),
+            registries,
             observer,
+            isolated: OnceCell::new(),
             deltas: Deltas::default(),
             seed_places: Mutex::default(),
             pendings: Pendings::default(),

@@ -12,13 +12,19 @@ use super::record::Record;
 use super::shared::{LEASE_LABEL, STORE_LABEL, Shared};
 
 impl Shared {
-    /// Removes containers and images of this store whose lease isn't held by a living process, but for images that
+    /// Removes containers, networks and images of this store whose lease isn't held by a living process, but for images that
     /// snapshots of the store still refer to. Images with a name are somebody's own.
     pub(super) async fn sweep(&self) -> Result<(), DockerError> {
         for container in self.containers(&format!("{STORE_LABEL}={}", self.store_id)).await? {
             let labels = container.labels.unwrap_or_default();
             if let (Some(id), true) = (container.id, self.is_dead(&labels)?) {
                 janitor::remove(&self.docker, &id).await?;
+            }
+        }
+        for (id, labels) in self.networks(&format!("{STORE_LABEL}={}", self.store_id)).await? {
+            if self.is_dead(&labels)? {
+                // One that a container is still about to leave goes with the next sweep.
+                drop(self.remove_network(&id).await);
             }
         }
         let mut dead = self.images().await?;
@@ -43,6 +49,9 @@ impl Shared {
             if let Some(id) = container.id {
                 janitor::remove(&self.docker, &id).await?;
             }
+        }
+        for (id, _) in self.networks(&own).await? {
+            self.remove_network(&id).await?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hm_plugin_protocol::SnapshotRef;
 
 use super::Network;
+use crate::docker::DockerError;
 
 /// The error of a backend's own layers, kept whole. Shared, so that the error of one look-up can be given to all who
 /// waited for it.
@@ -123,10 +124,30 @@ pub enum VmError {
 impl VmError {
     /// What helps, where that is known.
     pub fn fix(&self) -> Option<String> {
-        if let Self::Image { fix, .. } = self {
-            return fix.clone();
+        if let Self::Image { fix: Some(fix), .. } = self {
+            return Some(fix.clone());
         }
-        None
+        let source = self.shared_source()?;
+        source.downcast_ref::<DockerError>()?.fix()
+    }
+
+    fn shared_source(&self) -> Option<&SharedError> {
+        match self {
+            Self::Image { source, .. }
+            | Self::Start { source }
+            | Self::Network { source, .. }
+            | Self::Workspace { source }
+            | Self::Exec { source }
+            | Self::Snapshot { source }
+            | Self::Close { source } => Some(source),
+            Self::Workdir { source, .. } => source.as_ref(),
+            Self::ForeignImage { .. }
+            | Self::SnapshotMissing { .. }
+            | Self::InUse { .. }
+            | Self::NoShell { .. }
+            | Self::UnknownUser { .. }
+            | Self::Closed { .. } => None,
+        }
     }
 
     /// A stable word for the kind of error, for machines and for documentation.

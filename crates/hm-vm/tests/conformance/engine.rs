@@ -37,6 +37,7 @@ pub(crate) async fn backend(store: &Store) -> DockerBackend {
         store: store.clone(),
         host: host(),
         run: None,
+        registries: hm_store::image::RegistrySettings::default(),
         observer: None,
     };
     DockerBackend::connect(settings).await.unwrap_or_else(|error| {

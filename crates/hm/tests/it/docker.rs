@@ -2,6 +2,7 @@
 //! engine is named, these tests have nothing to run on.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -23,6 +24,10 @@ impl Engine {
     /// The engine that is named, if one is.
     pub(crate) fn named(lab: &Lab) -> Option<Self> {
         let host = std::env::var_os("DOCKER_HOST")?.into_string().ok()?;
+        Some(Self::at(lab, host))
+    }
+
+    pub(crate) fn at(lab: &Lab, host: String) -> Self {
         let folder = lab.path("");
         let name = folder.file_name().unwrap().to_str().unwrap();
         let image = format!("hm-it:{}", name.to_lowercase().replace('.', "-"));
@@ -34,7 +39,7 @@ impl Engine {
         let path = lab.path("image.tar");
         fs::write(&path, archive.into_inner().unwrap()).unwrap();
         engine.docker(&["import", path.to_str().unwrap(), &engine.image]);
-        Some(engine)
+        engine
     }
 
     /// What the engine's own command says, a line each.
@@ -63,7 +68,7 @@ impl Engine {
     }
 
     /// Containers, images and volumes of the lab's store.
-    fn left(&self) -> [usize; 3] {
+    pub(crate) fn left(&self) -> [usize; 3] {
         let label = self.label().unwrap();
         [
             self.docker(&["ps", "-aq", "--filter", &label]).len(),
@@ -95,7 +100,7 @@ impl Drop for Engine {
 }
 
 /// What is there after a build on one tree: the image with the tree, for the next build.
-const ONLY_THE_TREE: [usize; 3] = [0, 1, 0];
+pub(crate) const ONLY_THE_TREE: [usize; 3] = [0, 1, 0];
 
 /// What people see of a build: how each step ended, what it wrote and what it was told.
 fn seen(run: &Run, steps: &[&str]) -> Vec<(String, Value, Value, Vec<Value>)> {
@@ -293,6 +298,55 @@ fn a_chain_is_as_long_as_it_likes() {
     assert_eq!(engine.left()[0], 0);
 }
 
+/// Credentials are those of `docker login`: in the file itself, or with a helper.
+#[test]
+fn a_registry_with_a_password_is_logged_in_to() {
+    let lab = Lab::new();
+    let Some(engine) = Engine::named(&lab) else { return };
+    let real = Real::with_password();
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.follow_symlinks(false);
+    archive.append_dir_all(".", lab.root()).unwrap();
+    let root = Layer::of_tar(archive.into_inner().unwrap()).gzip();
+    real.push("o/closed", &Made::tagged(&[root]));
+    let image = format!("{}/o/closed:t", real.host());
+    let ir = Ir::new().step("s", "echo ran");
+    let build = || {
+        let mut command = engine.command(&lab, &ir, &image);
+        let path = format!("{}:/usr/bin:/bin", lab.path("bin").display());
+        Run::of(&command.env("PATH", path).output().unwrap())
+    };
+    let refused = build();
+    assert_eq!(
+        (refused.code, refused.status("s")),
+        (Some(1), "errored"),
+        "{refused:#?}"
+    );
+    let fix = format!("docker login {}", real.host());
+    assert!(refused.end("s")["fixes"].to_string().contains(&fix), "{refused:#?}");
+
+    fs::create_dir_all(lab.path("home/.docker")).unwrap();
+    let config = lab.path("home/.docker/config.json");
+    // `user:secret`.
+    let entry = json!({ "auths": { real.host(): { "auth": "dXNlcjpzZWNyZXQ=" } } });
+    fs::write(&config, entry.to_string()).unwrap();
+    assert_eq!(build().passed().stdout("s"), ["ran"]);
+    engine.docker(&["rmi", "-f", &image]);
+
+    fs::create_dir(lab.path("bin")).unwrap();
+    let helper = lab.path("bin/docker-credential-test");
+    fs::write(
+        &helper,
+        "#!/bin/sh\necho '{ \"Username\": \"user\", \"Secret\": \"secret\" }'\n",
+    )
+    .unwrap();
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+    let entry = json!({ "credHelpers": { real.host(): "test" } });
+    fs::write(&config, entry.to_string()).unwrap();
+    assert_eq!(build().passed().stdout("s"), ["ran"]);
+    engine.docker(&["rmi", "-f", &image]);
+}
+
 #[test]
 fn what_the_engine_lacks_is_pulled_by_its_tag() {
     let lab = Lab::new();
@@ -322,4 +376,15 @@ fn what_the_engine_lacks_is_pulled_by_its_tag() {
     // What is there is not asked for again.
     let run = Run::of(&engine.command(&lab, &ir, &engine.image).output().unwrap()).passed();
     assert!(!run.stderr.contains("pulling"), "{run:#?}");
+}
+
+#[test]
+fn an_engine_behind_ssh_is_an_error_with_a_way_to_it() {
+    let lab = Lab::new();
+    let mut command = lab.run_command(&Ir::new().step("s", "true"));
+    command.args(["--backend", "docker"]).env("DOCKER_HOST", "ssh://me@far");
+    let run = Run::of(&command.output().unwrap());
+    assert_eq!(run.code, Some(4), "{run:#?}");
+    let way = "ssh -fnNT -L /tmp/engine.sock:/var/run/docker.sock ssh://me@far";
+    assert!(format!("{run:?}").contains(way), "{run:#?}");
 }

@@ -12,6 +12,8 @@ mod check;
 mod command_line;
 mod crash;
 mod docker;
+mod docker_kill;
+mod engine_proxy;
 mod environment;
 mod examples;
 mod graph;
@@ -27,6 +29,7 @@ mod made;
 mod network;
 mod ordinary_user;
 mod outcomes;
+mod own_engine;
 #[expect(dead_code, reason = "the tests of the store use more of it")]
 #[path = "../../../hm-store/tests/registry/real.rs"]
 mod real;

@@ -42,11 +42,14 @@ impl fmt::Debug for Entry {
 #[error("the Docker configuration is not what Docker writes")]
 pub struct DockerConfigError(#[source] serde_json::Error);
 
-/// How to prove who asks.
+/// How to prove to a registry who asks.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Credentials {
+pub enum Credentials {
+    /// A user's name and password.
     Password {
+        /// The name.
         user: String,
+        /// The password.
         password: String,
     },
     /// A refresh token (RFC 6749 §1.5).

@@ -136,23 +136,36 @@ impl State {
     }
 }
 
-impl Asker<'_> {
-    async fn credentials(&self) -> Result<Option<Credentials>, RegistryError> {
-        let settings = self.settings;
-        match settings.credentials.source(self.server, &self.reference.repository) {
+impl RegistrySettings {
+    /// The user's credentials for a repository, as Docker's configuration has them or as a credential helper gives them.
+    ///
+    /// # Errors
+    /// They are damaged, or the helper fails.
+    pub async fn credentials_for(
+        &self,
+        registry: &str,
+        repository: &str,
+    ) -> Result<Option<Credentials>, RegistryError> {
+        match self.credentials.source(registry, repository) {
             None => Ok(None),
             Some(Source::Here(credentials)) => Ok(Some(credentials)),
             Some(Source::Broken { key }) => Err(RegistryError::BrokenCredentials { key }),
             Some(Source::Helper { program, server }) => {
-                let path = settings.helper_path.as_deref();
-                helper::ask(&program, &server, path, settings.timeouts.helper)
-                    .await
-                    .map_err(|source| RegistryError::Helper {
-                        registry: self.server.to_owned(),
-                        source,
-                    })
+                let path = self.helper_path.as_deref();
+                let asked = helper::ask(&program, &server, path, self.timeouts.helper);
+                asked.await.map_err(|source| RegistryError::Helper {
+                    registry: registry.to_owned(),
+                    source,
+                })
             }
         }
+    }
+}
+
+impl Asker<'_> {
+    async fn credentials(&self) -> Result<Option<Credentials>, RegistryError> {
+        let repository = &self.reference.repository;
+        self.settings.credentials_for(self.server, repository).await
     }
 
     async fn token(

@@ -24,7 +24,7 @@ mod settings;
 mod unpack_kept;
 mod unpacking;
 
-pub use docker_config::{DockerConfig, DockerConfigError};
+pub use docker_config::{Credentials, DockerConfig, DockerConfigError};
 pub use error::{AnswerError, AuthorityError, HelperError, RegistryError};
 pub use lock_file::{ImageLock, LockError};
 pub use progress::{PullEvent, PullObserver, Unobserved};
