@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use bollard::Docker;
+use bollard::errors::Error as EngineError;
 use bollard::query_parameters::{
     KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
 };
@@ -124,9 +125,14 @@ pub(super) async fn remove_image(docker: &Docker, id: &str) -> Result<(), Docker
 pub(super) async fn kill(docker: &Docker, name: &str, signal: &str) -> Result<(), DockerError> {
     let options = KillContainerOptionsBuilder::default().signal(signal).build();
     match docker.kill_container(name, Some(options)).await {
-        Err(error) if matches!(status(&error), Some(404 | 409)) => Ok(()),
+        Err(error) if matches!(status(&error), Some(404 | 409)) || is_not_running(&error) => Ok(()),
         other => other.map_err(DockerError::engine("send a signal to a container")),
     }
+}
+
+/// Podman's way to say what others say by 409.
+fn is_not_running(error: &EngineError) -> bool {
+    error.to_string().contains("can only kill running containers")
 }
 
 impl Drop for Janitor {

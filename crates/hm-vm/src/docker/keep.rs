@@ -97,7 +97,12 @@ impl Shared {
             .pause(false)
             .build();
         let kept = self.docker.commit_container(options, ContainerConfig::default()).await;
-        Ok(kept.map_err(DockerError::engine("keep the files of a container"))?.id)
+        let kept = kept.map_err(DockerError::engine("keep the files of a container"))?;
+        // Podman leaves out the algorithm here, and takes an id without it for a name.
+        Ok(match kept.id.split_once(':') {
+            Some(_) => kept.id,
+            None => format!("sha256:{}", kept.id),
+        })
     }
 
     /// An image of one layer with all files of the container.

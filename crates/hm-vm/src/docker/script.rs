@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Variables that the engine sets by itself.
-const OF_THE_ENGINE: [&str; 2] = ["HOSTNAME", "TINI_KILL_PROCESS_GROUP"];
+/// Variables that engines set by themselves; the last two are Podman's.
+const OF_THE_ENGINE: [&str; 4] = ["HOSTNAME", "TINI_KILL_PROCESS_GROUP", "TERM", "container"];
 /// Variables that some shells keep for themselves: an assignment is an error, or isn't passed on.
 const OF_THE_SHELL: [&str; 18] = [
     "BASHOPTS",

@@ -112,8 +112,8 @@ pub(crate) async fn import(name: &str, tag: &str, archive: Vec<u8>, changes: &[&
     tokio::task::block_in_place(|| lock.lock()).unwrap();
     let options = CreateImageOptionsBuilder::default()
         .from_src("-")
-        .repo(name)
-        .tag(tag)
+        // Podman's import does not look at a tag beside it.
+        .repo(&format!("{name}:{tag}"))
         .changes(changes.iter().map(ToString::to_string).collect())
         .build();
     if docker.inspect_image(&format!("{name}:{tag}")).await.is_ok() {
