@@ -58,6 +58,22 @@ pub struct BuildRef {
     pub pipeline: Option<String>,
 }
 
+/// How far an image is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PullState {
+    /// It comes from its registry.
+    Pulling,
+    /// It was pulled before, and its layers are unpacked.
+    Unpacking,
+    /// Machines can boot from it.
+    Ready,
+    /// It can't be had.
+    Failed,
+    /// The build ended before.
+    Canceled,
+}
+
 /// Something that happened in a build. Times are RFC 3339 in UTC.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -92,6 +108,22 @@ pub enum BuildEvent {
         parent_key: Option<String>,
         /// Label, or the command cut to 40 characters.
         display_name: String,
+    },
+    /// An image that steps boot from is got ready. Told when it begins, from time to time, and with a last state
+    /// (`ready`, `failed`, `canceled`); not at all for an image that is ready.
+    ImagePull {
+        /// The image's name, in full.
+        image: String,
+        /// How far it is.
+        state: PullState,
+        /// Number of its layers.
+        layers: u32,
+        /// Those that are unpacked.
+        layers_ready: u32,
+        /// Bytes of its layers, as the registry stores them; 0 where none are asked for.
+        bytes: u64,
+        /// Bytes that came, those of an earlier try too. Layers that were there don't count.
+        bytes_done: u64,
     },
     /// A runner has the step.
     StepStart {

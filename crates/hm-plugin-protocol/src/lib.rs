@@ -7,7 +7,7 @@ mod outcome;
 mod schema;
 mod view;
 
-pub use event::{BuildEvent, BuildRef, PlanSummary, SCHEMA_VERSION, Sequenced, Stream};
+pub use event::{BuildEvent, BuildRef, PlanSummary, PullState, SCHEMA_VERSION, Sequenced, Stream};
 pub use executor::{ArchiveId, ArtifactRef, CacheDecision, ExecutorInput, SnapshotRef, StepResult};
 pub use ids::{RunId, StepId};
 pub use outcome::{BuildStatus, CancelReason, SkipReason, StepOutcome, StepStatus};

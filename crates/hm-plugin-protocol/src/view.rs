@@ -166,6 +166,7 @@ impl BuildView {
                     ..StepView::blank(*step_id)
                 });
             }
+            BuildEvent::ImagePull { .. } => {}
             BuildEvent::StepStart { step_id, runner, image } => {
                 self.advance(*step_id, StepPhase::Running);
                 self.change(*step_id, |step| {
@@ -173,12 +174,7 @@ impl BuildView {
                     step.image.clone_from(image);
                 });
             }
-            BuildEvent::StepLog {
-                step_id,
-                stream: _,
-                line: _,
-                ts: _,
-            } => {
+            BuildEvent::StepLog { step_id, .. } => {
                 self.change(*step_id, |step| step.lines += 1);
             }
             BuildEvent::StepCacheHit { step_id, key: _, tag } => {

@@ -1,8 +1,8 @@
 //! The exact JSON of every event: what programs read from `hm run --format json`.
 
 use hm_plugin_protocol::{
-    BuildEvent, BuildRef, BuildStatus, CancelReason, PlanSummary, RunId, SCHEMA_VERSION, Sequenced, SkipReason,
-    SnapshotRef, StepId, StepStatus, Stream,
+    BuildEvent, BuildRef, BuildStatus, CancelReason, PlanSummary, PullState, RunId, SCHEMA_VERSION, Sequenced,
+    SkipReason, SnapshotRef, StepId, StepStatus, Stream,
 };
 use uuid::Uuid;
 
@@ -152,6 +152,31 @@ fn step_skipped() {
             },
             &format!(
                 r#"{{"seq":7,"kind":"step_skipped","step_id":"00000000-0000-0000-0000-000000000002","key":"k","reason":{{"kind":"stopped","reason":"{word}"}}}}"#
+            ),
+        );
+    }
+}
+
+#[test]
+fn image_pull() {
+    for (state, word) in [
+        (PullState::Pulling, "pulling"),
+        (PullState::Unpacking, "unpacking"),
+        (PullState::Ready, "ready"),
+        (PullState::Failed, "failed"),
+        (PullState::Canceled, "canceled"),
+    ] {
+        exact(
+            BuildEvent::ImagePull {
+                image: "docker.io/library/ubuntu:24.04".to_owned(),
+                state,
+                layers: 2,
+                layers_ready: 1,
+                bytes: 30,
+                bytes_done: 20,
+            },
+            &format!(
+                r#"{{"seq":7,"kind":"image_pull","image":"docker.io/library/ubuntu:24.04","state":"{word}","layers":2,"layers_ready":1,"bytes":30,"bytes_done":20}}"#
             ),
         );
     }

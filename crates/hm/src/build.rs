@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use hm_exec::{
     BackendHandle, BuildError, BuildOutcome, EventStream, EventsError, ExecutionBackend, Feature, LocalBackend,
-    LocalSettings, Rejection, RunRequest, RunnerRegistry, StartError, VmRunner,
+    LocalSettings, PullEvents, Rejection, RunRequest, RunnerRegistry, StartError, VmRunner,
 };
 use hm_plugin_protocol::CancelReason;
 use hm_render::{HumanRenderer, HumanSettings, JsonRenderer, Renderer};
+use hm_store::image::PullObserver;
 use hm_store::{Images, Store, SystemClock};
 use hm_vm::{DockerBackend, DockerSettings, HmVm, HmVmSettings, SandboxBackend, SandboxSettings, VmBackend};
 use tokio::runtime::Handle;
@@ -61,7 +62,8 @@ async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, look
     let mut signals = Signals::install().map_err(|error| {
         CliError::from_error("signals", Exit::Unavailable, &error).fix("raise the limit of open files: ulimit -n 4096")
     })?;
-    let made = machines(store, &request, settings, Arc::clone(&look.pulls)).await?;
+    let pulls = Arc::new(PullEvents::new(look.pulls.clone()));
+    let made = machines(store, &request, settings, pulls.clone()).await?;
     let machines = Arc::clone(&made.machines);
     let mut upkeep = JoinSet::new();
     let kept = store.clone();
@@ -72,7 +74,7 @@ async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, look
             ));
         }
     });
-    let backend = local_backend(store, made, settings);
+    let backend = local_backend(store, made, settings).with_pulls(pulls);
     let exit = run_build(&backend, request, &mut signals, settings.format, look).await;
     if let Err(error) = machines.close().await {
         output::note(&format!("warning: {error}"));
@@ -93,7 +95,7 @@ async fn machines(
     store: &Store,
     request: &RunRequest,
     settings: &RunSettings,
-    told: Arc<PullProgress>,
+    told: Arc<dyn PullObserver>,
 ) -> Result<Chosen, CliError> {
     match &settings.backend {
         Backend::Sandbox => {

@@ -128,6 +128,13 @@ impl PullProgress {
         self.note(&format!("{} {described} in {seconds:.1} s", pull.verb.past));
     }
 
+    fn failed(&self, image: &str) {
+        let pull = self.pulls().remove(image);
+        for (_, bar) in pull.into_iter().flat_map(|pull| pull.bars) {
+            bar.finish_and_clear();
+        }
+    }
+
     fn pulls(&self) -> MutexGuard<'_, HashMap<String, Pull>> {
         self.pulls.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -148,6 +155,7 @@ impl PullObserver for PullProgress {
             PullEvent::Resolved { layers, bytes, .. } => self.began(image, PULL, layers, bytes),
             PullEvent::Unpacking { layers } => self.began(image, UNPACK, layers, 0),
             PullEvent::Done => self.done(image),
+            PullEvent::Failed => self.failed(image),
             PullEvent::LayerPresent { layer } | PullEvent::LayerKept { layer } | PullEvent::LayerUnpacked { layer } => {
                 self.ready(image, layer);
             }

@@ -16,6 +16,7 @@ use super::step_output::{HeldOutput, LogFailure, StepOutput};
 use super::step_task::{Found, Report, caught, execute, leftovers, look_up, reap};
 use super::timers::Timers;
 use crate::backend::{BuildError, BuildOutcome, ControlEnd};
+use crate::local::PullListener;
 use crate::runner::{
     BuildContext, Keep, Keepsake, RegistryError, RunnerRegistry, StepContext, StepLog, StepRunner, causes,
 };
@@ -29,6 +30,7 @@ pub(crate) struct DispatcherParts<L> {
     pub(crate) log: L,
     pub(crate) clock: BuildClock,
     pub(crate) control: ControlEnd,
+    pub(crate) pulls: PullListener,
 }
 
 /// A build that came to its end.
@@ -50,6 +52,7 @@ pub(crate) struct Dispatcher<L> {
     log_failure: LogFailure,
     clock: BuildClock,
     control: ControlEnd,
+    pulls: PullListener,
     log_failure_told: bool,
     tasks: JoinSet<Report>,
     lookups: LookupQueue<PendingLookup>,
@@ -86,6 +89,8 @@ struct PendingLookup {
 enum Happening {
     Reported(Report),
     Told(Input),
+    /// To be passed on as it is.
+    Event(BuildEvent),
 }
 
 impl From<Result<Report, JoinError>> for Happening {
@@ -104,6 +109,7 @@ impl<L: EventLog> Dispatcher<L> {
             log,
             clock,
             control,
+            pulls,
         } = parts;
         Self {
             state,
@@ -113,6 +119,7 @@ impl<L: EventLog> Dispatcher<L> {
             log_failure: LogFailure::default(),
             clock,
             control,
+            pulls,
             log_failure_told: false,
             tasks: JoinSet::new(),
             lookups: LookupQueue::new(),
@@ -193,6 +200,8 @@ impl<L: EventLog> Dispatcher<L> {
             }
             reason = self.control.next_reason() => Happening::Told(Input::Cancel(reason)),
             timer = self.timers.fired(&self.clock) => Happening::Told(Input::TimerFired(timer)),
+            // Before the reports: an image is ready before a step starts in it.
+            event = self.pulls.next() => Happening::Event(event),
             Some(joined) = self.tasks.join_next() => Happening::from(joined),
         }
     }
@@ -201,6 +210,7 @@ impl<L: EventLog> Dispatcher<L> {
         match happening {
             Happening::Told(input) => self.take_in(input),
             Happening::Reported(report) => self.handle_report(report),
+            Happening::Event(event) => self.append(&event),
         }
     }
 
@@ -266,7 +276,15 @@ impl<L: EventLog> Dispatcher<L> {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Append(event) => self.append(&event),
+            Effect::Append(event) => {
+                if let BuildEvent::BuildEnd { .. } = event {
+                    // It is the last.
+                    for left in self.pulls.end() {
+                        self.append(&left);
+                    }
+                }
+                self.append(&event);
+            }
             Effect::Lookup {
                 step,
                 parent_snapshot,

@@ -10,6 +10,7 @@ use hm_pipeline_ir::{Pipeline, StepIndex};
 use hm_plugin_protocol::BuildRef;
 use hm_store::{BuildMeta, CaptureError, CaptureRequest, Journal, Store, Workspace};
 
+use super::pull_events::{PullEvents, PullListener};
 use crate::backend::{
     BackendHandle, BuildOutcome, Capabilities, EventStream, ExecutionBackend, Feature, RunOption, RunRequest,
     StartError, control, preflight,
@@ -39,12 +40,22 @@ pub struct LocalSettings {
 #[derive(Debug)]
 pub struct LocalBackend {
     settings: LocalSettings,
+    pulls: Option<Arc<PullEvents>>,
 }
 
 impl LocalBackend {
     /// With these settings.
     pub fn new(settings: LocalSettings) -> Self {
-        Self { settings }
+        Self { settings, pulls: None }
+    }
+
+    /// Has builds tell of images that are got ready.
+    #[must_use]
+    pub fn with_pulls(self, pulls: Arc<PullEvents>) -> Self {
+        Self {
+            pulls: Some(pulls),
+            ..self
+        }
     }
 
     /// Copies the working tree. On a thread of its own, since it uses all cores for a while.
@@ -100,6 +111,10 @@ impl ExecutionBackend for LocalBackend {
             log: journal,
             clock: BuildClock::start(started_at),
             control: control_end,
+            pulls: self
+                .pulls
+                .as_ref()
+                .map_or_else(PullListener::deaf, |pulls| pulls.listen()),
         });
         let store = self.settings.store.clone();
         control.run(async move {

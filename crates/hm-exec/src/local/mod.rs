@@ -3,7 +3,11 @@
 mod backend;
 mod images;
 mod journal_log;
+mod pull_events;
 mod vm_runner;
 
 pub use backend::{LocalBackend, LocalSettings};
+pub use pull_events::PullEvents;
 pub use vm_runner::VmRunner;
+
+pub(crate) use pull_events::PullListener;

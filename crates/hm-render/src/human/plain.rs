@@ -87,7 +87,7 @@ impl HumanRenderer {
                 Ok(())
             }
             // The end of the step says it again.
-            BuildEvent::StepCacheHit { .. } | BuildEvent::StepUsage { .. } => Ok(()),
+            BuildEvent::ImagePull { .. } | BuildEvent::StepCacheHit { .. } | BuildEvent::StepUsage { .. } => Ok(()),
             BuildEvent::BuildEnd { .. } => write_summary(&self.view, &self.tails, self.paint, out),
         }
     }

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::known::NotedImage;
 use super::registry::{
-    ImageLock, PullObserver, Pulled, Puller, RegistryError, RegistrySettings, http_client, unpack_kept,
+    ImageLock, PullEvent, PullObserver, Pulled, Puller, RegistryError, RegistrySettings, http_client, unpack_kept,
 };
 use super::{ImageError, ImageLimits, ImageRef, Platform, RegistryRef, ResolvedImage};
 use crate::ids::ImageDigest;
@@ -98,10 +98,21 @@ impl Images {
             return work.join_next().await.and_then(Result::ok).ok_or(ended)?;
         };
         let name = self.pinned(name);
+        let (text, told) = (name.to_string(), Arc::clone(&observer));
+        let resolved = self.resolve_name(name, observer).await;
+        resolved.inspect_err(|_| told.event(&text, PullEvent::Failed))
+    }
+
+    async fn resolve_name(
+        &self,
+        name: RegistryRef,
+        observer: Arc<dyn PullObserver>,
+    ) -> Result<ResolvedImage, ImageError> {
         let (reference, told) = (name.to_string(), Arc::clone(&observer));
+        let offline = self.inner.settings.offline;
         let puller = match self.look_up(name.clone(), observer.clone()).await? {
             Where::Store(image) => match self.unpacked(reference, image, told).await {
-                Err(ImageError::Lost { .. }) if !settings.offline => self.puller(name, observer)?,
+                Err(ImageError::Lost { .. }) if !offline => self.puller(name, observer)?,
                 other => return other,
             },
             Where::Registry(puller) => puller,
@@ -123,10 +134,14 @@ impl Images {
         let ImageRef::Registry(name) = reference else {
             return Ok(self.resolve(reference, observer).await?.digest);
         };
-        match self.look_up(self.pinned(name), observer).await? {
-            Where::Store(image) => Ok(image.digest),
-            Where::Registry(puller) => puller.fetch().await,
-        }
+        let name = self.pinned(name);
+        let (text, told) = (name.to_string(), Arc::clone(&observer));
+        let fetched = match self.look_up(name, observer).await {
+            Ok(Where::Store(image)) => Ok(image.digest),
+            Ok(Where::Registry(puller)) => puller.fetch().await,
+            Err(error) => Err(error),
+        };
+        fetched.inspect_err(|_| told.event(&text, PullEvent::Failed))
     }
 
     /// Finds out whether the store has what the reference stands for.

@@ -24,7 +24,7 @@ pub(crate) struct Seen(Mutex<Vec<String>>);
 impl PullObserver for Seen {
     fn event(&self, _: &str, event: PullEvent<'_>) {
         let text = match event {
-            PullEvent::LayerBytes { .. } | PullEvent::Done => return,
+            PullEvent::LayerBytes { .. } | PullEvent::Done | PullEvent::Failed => return,
             PullEvent::Retry { problem, .. } => format!("retry {problem}"),
             PullEvent::LayerStarted { layer, resumed_at, .. } => format!("start {layer} at {resumed_at}"),
             PullEvent::LayerUnpacked { layer } => format!("unpacked {layer}"),

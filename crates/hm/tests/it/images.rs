@@ -63,6 +63,15 @@ fn steps_boot_from_what_a_registry_has_and_then_from_the_store() {
     assert_eq!(pulled.stdout("a"), ["42"]);
     let line = format!("pulled {image}: 1 layer, ");
     assert!(pulled.stderr.contains(&line), "{pulled:#?}");
+    let told = pulled.kinds("image_pull");
+    assert_eq!(
+        (&told[0]["image"], &told[0]["state"]),
+        (&image.clone().into(), &"pulling".into())
+    );
+    let last = told[told.len() - 1];
+    assert_eq!((&last["state"], &last["layers_ready"]), (&"ready".into(), &1.into()));
+    assert_eq!(last["bytes_done"], last["bytes"]);
+    assert!(last["seq"].as_u64() < pulled.end("a")["seq"].as_u64());
 
     drop(real);
     let gone = run(&lab, &host, &image, &[]);
@@ -183,7 +192,11 @@ fn a_pulled_image_needs_no_registry() {
         first.stderr.contains(&format!("unpacked {image}: 1 layer in ")),
         "{first:#?}"
     );
+    let told = first.kinds("image_pull");
+    let states: Vec<&Value> = told.iter().map(|event| &event["state"]).collect();
+    assert_eq!(states, ["unpacking", "unpacking", "ready"]);
     let second = run(&lab, &host, &image, &["--offline"]).passed();
+    assert_eq!(second.kinds("image_pull").len(), 0);
     assert!(!second.stderr.contains("unpacked"), "{second:#?}");
 }
 

@@ -16,6 +16,7 @@ use super::memory_log::MemoryLog;
 use super::scripted_runner::ScriptedRunner;
 use crate::backend::{BuildError, BuildOutcome, Control, control};
 use crate::dispatch::{BuildClock, Dispatcher, DispatcherParts};
+use crate::local::PullListener;
 use crate::root_images::RootImages;
 use crate::runner::{BuildContext, RunnerRegistry};
 use crate::state::{BuildSettings, BuildState, Selection};
@@ -110,6 +111,7 @@ impl Trial {
             log: log.clone(),
             clock: BuildClock::start(Timestamp::UNIX_EPOCH),
             control: control_end,
+            pulls: PullListener::deaf(),
         });
         control.run(async move { Ok(dispatcher.run().await?.outcome) });
         interfere(&control);

@@ -66,6 +66,8 @@ pub enum PullEvent<'a> {
     },
     /// The image is there; nothing more is told of it.
     Done,
+    /// The image can't be had; nothing more is told of it.
+    Failed,
     /// Something failed and is tried again.
     Retry {
         /// What failed, for people.
