@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crate::entry::Value;
 use crate::settings::{OutputFormat, SandboxNetwork, Settings, WorkspaceSettings};
-use crate::value::{Complaint, list, number, path, text, word};
+use crate::value::{Complaint, bytes, list, number, path, text, word};
 
 /// Every key, with dots between its parts.
-pub const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 13] = [
     "backend",
+    "cache.max_bytes",
     "default_image",
     "grace_seconds",
     "parallelism",
@@ -47,6 +48,7 @@ const MAX_GRACE_SECONDS: u32 = 24 * 60 * 60;
 pub(crate) fn set(settings: &mut Settings, key: &str, value: &Value, home: Option<&Path>) -> Result<bool, Complaint> {
     match key {
         "backend" => settings.backend = text(value)?,
+        "cache.max_bytes" => settings.cache_max_bytes = Some(bytes(value)?),
         "default_image" => settings.default_image = text(value)?,
         "grace_seconds" => settings.grace = Duration::from_secs(number(value, 0, MAX_GRACE_SECONDS)?.into()),
         "parallelism" => settings.parallelism = NonZeroU32::new(number(value, 1, MAX_PARALLELISM)?),

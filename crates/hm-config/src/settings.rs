@@ -19,6 +19,8 @@ pub struct Settings {
     pub format: OutputFormat,
     /// Folder of everything durable; the place that the XDG base directory specification gives where absent.
     pub store_dir: Option<PathBuf>,
+    /// Bytes on disk that results of cached steps may take; as many as there are where absent.
+    pub cache_max_bytes: Option<u64>,
     /// The embedded sandbox.
     pub sandbox: SandboxSettings,
     /// The copy of the working tree that steps see.
@@ -78,6 +80,7 @@ impl Default for Settings {
             grace: Duration::from_secs(10),
             format: OutputFormat::Human,
             store_dir: None,
+            cache_max_bytes: None,
             sandbox: SandboxSettings {
                 network: None,
                 expose: Vec::new(),

@@ -34,6 +34,34 @@ pub(crate) fn number(value: &Value, least: u32, greatest: u32) -> Result<u32, Co
     })
 }
 
+/// A number of bytes, also with a unit: `20GiB`, `500 MB`.
+pub(crate) fn bytes(value: &Value) -> Result<u64, Complaint> {
+    const UNITS: [(&str, u64); 9] = [
+        ("", 1),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+    ];
+    let text = match value {
+        Value::Integer(number) => number.to_string(),
+        Value::Raw(_) | Value::Text(_) => text(value)?,
+        Value::List(_) | Value::Other(_) => return Err(wrong_type(value, "a number of bytes")),
+    };
+    let unit_at = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let unit = UNITS.iter().find(|(name, _)| *name == unit.trim());
+    let bytes = unit.and_then(|(_, factor)| number.parse::<u64>().ok()?.checked_mul(*factor));
+    bytes.ok_or_else(|| {
+        let hint = "write a number of bytes, or one with KB, MB, GB, TB, KiB, MiB, GiB, TiB: \"20GiB\"".to_owned();
+        (format!("can't be {text:?}"), hint)
+    })
+}
+
 /// One of a few words.
 pub(crate) fn word<T: Copy>(value: &Value, words: &[(&str, T)]) -> Result<T, Complaint> {
     let text = text(value)?;

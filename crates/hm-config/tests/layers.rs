@@ -18,6 +18,7 @@ default_image = "host"
 parallelism = 3
 grace_seconds = 0
 preferences.format = "json"
+cache.max_bytes = "20GiB"
 store = { dir = "/var/hm" }
 
 [sandbox]
@@ -101,6 +102,7 @@ fn every_key() -> Settings {
         grace: Duration::ZERO,
         format: OutputFormat::Json,
         store_dir: Some(PathBuf::from("/var/hm")),
+        cache_max_bytes: Some(20 << 30),
         sandbox: SandboxSettings {
             network: Some(SandboxNetwork::None),
             expose: vec![PathBuf::from("/home/u/.cargo"), PathBuf::from("/opt/tools")],
@@ -137,6 +139,7 @@ fn variables_set_every_key() {
         ("HM_PARALLELISM", "3"),
         ("HM_GRACE_SECONDS", "0"),
         ("HM_PREFERENCES__FORMAT", "json"),
+        ("HM_CACHE__MAX_BYTES", "20GiB"),
         ("HM_STORE__DIR", "/var/hm"),
         ("HM_SANDBOX__NETWORK", "none"),
         ("HM_SANDBOX__EXPOSE", "~/.cargo, /opt/tools"),
@@ -345,4 +348,22 @@ fn a_mirror_belongs_to_a_registry() {
         "{}",
         told[0]
     );
+}
+
+#[test]
+fn bytes_have_units() {
+    let read = |text: &str| settings(&user(&format!("cache.max_bytes = {text}\n"))).cache_max_bytes;
+    for (text, bytes) in [
+        ("0", 0),
+        ("123456789012", 123_456_789_012),
+        ("\"7\"", 7),
+        ("\"20GiB\"", 20 << 30),
+        ("\"500 MB\"", 500_000_000),
+    ] {
+        assert_eq!(read(text), Some(bytes), "{text}");
+    }
+    for text in ["-1", "\"GiB\"", "\"1.5GiB\"", "\"20 gigs\"", "\"99999999TiB\"", "[1]"] {
+        let said = problems(&user(&format!("cache.max_bytes = {text}\n")));
+        assert!(said[0].contains("`cache.max_bytes` "), "{text}: {said:?}");
+    }
 }

@@ -20,7 +20,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 const LARGE_LOG: u64 = 32 << 20;
 
 /// Each entry leads from one version (its position) to the next.
-const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
+const MIGRATIONS: [&str; 3] = [VERSION_1, VERSION_2, VERSION_3];
 
 /// `boot` and `durable` say whether what the row speaks of has surely reached the disk: 0 no, 2 being synced, 1 yes.
 /// Rows of another boot whose `durable` isn't 1 are distrusted and swept.
@@ -110,6 +110,11 @@ CREATE TABLE durations (
 const VERSION_2: &str = "
 ALTER TABLE images ADD COLUMN packed TEXT;
 ALTER TABLE images ADD COLUMN unpacked INTEGER NOT NULL DEFAULT 1;
+";
+
+/// What layers of snapshots take on disk, for eviction.
+const VERSION_3: &str = "
+CREATE TABLE layer_sizes (layer TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID, STRICT;
 ";
 
 /// The tables whose rows carry `boot` and `durable`.

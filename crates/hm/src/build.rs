@@ -46,6 +46,9 @@ pub(crate) fn execute(request: RunRequest, settings: &RunSettings, look: Look) -
     pulls.end();
     // A drawing that is stuck on its reader must not keep a process alive that was told to end.
     runtime.shutdown_background();
+    if !matches!(end, Ok(Exit::Interrupted)) {
+        keep_within_limit(&store, settings);
+    }
     let closed = store
         .close()
         .map_err(|error| wiring::store_error(&error, &settings.store));
@@ -55,6 +58,16 @@ pub(crate) fn execute(request: RunRequest, settings: &RunSettings, look: Look) -
     }
     // What was not waited for may still have been writing; the next start sweeps it.
     Ok(exit)
+}
+
+/// Evicts what the cache has too much of. What was built is as good without it.
+fn keep_within_limit(store: &Store, settings: &RunSettings) {
+    let Some(limit) = settings.cache_max_bytes else { return };
+    if let Err(error) = store.keep_within(limit) {
+        output::note(&format!(
+            "warning: the cache may take more than cache.max_bytes: {error}"
+        ));
+    }
 }
 
 async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, look: Look) -> Result<Exit, CliError> {

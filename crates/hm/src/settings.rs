@@ -126,6 +126,7 @@ pub(crate) struct RunSettings {
     pub(crate) grace: Duration,
     pub(crate) format: Format,
     pub(crate) store: PathBuf,
+    pub(crate) cache_max_bytes: Option<u64>,
     pub(crate) networks: Networks,
     pub(crate) expose: Vec<PathBuf>,
     pub(crate) workspace: WorkspaceSettings,
@@ -157,6 +158,7 @@ impl RunSettings {
             grace,
             format,
             store_dir,
+            cache_max_bytes,
             sandbox,
             workspace,
         } = places.resolve(flags(args), process)?;
@@ -191,6 +193,7 @@ impl RunSettings {
                 OutputFormat::Json => Format::Json,
             },
             store,
+            cache_max_bytes,
             networks: match backend {
                 Backend::Sandbox => Networks::choose(network, process)?,
                 Backend::Docker { .. } => Networks {

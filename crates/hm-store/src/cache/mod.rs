@@ -13,4 +13,4 @@ pub use key_lock::KeyLock;
 pub use registry::Cache;
 
 pub(crate) use key_lock::KeyTurns;
-pub(crate) use registry::LastUsed;
+pub(crate) use registry::{LastUsed, orphan_old};

@@ -95,7 +95,7 @@ impl Cache<'_> {
         let unsaved = unsaved.unwrap_or_default();
         let log = new.log.map(|log| self.keep_log(log)).transpose()?;
         let written = self.store.index().write::<_, IndexError>(|change| {
-            orphan_old(change, &key)?;
+            orphan_old(change, &key.to_hex())?;
             for (id, node) in &unsaved {
                 insert(change, self.store.layout().root(), self.store.boot_id(), id, node)?;
             }
@@ -220,14 +220,15 @@ impl Cache<'_> {
     }
 }
 
-/// Notes the snapshot and log of the entry that is about to be replaced, for a sweep while no one else may read them.
-fn orphan_old(change: &Transaction<'_>, key: &CacheKey) -> Result<(), IndexError> {
+/// Notes the snapshot and log of the entry that is about to go, for a sweep while no one else may read them. `key` is in
+/// hexadecimal digits.
+pub(crate) fn orphan_old(change: &Transaction<'_>, key: &str) -> Result<(), IndexError> {
     for (kind, column) in [("snapshot", "snapshot"), ("log", "log")] {
         let note = format!(
             "INSERT OR IGNORE INTO orphans (kind, name)
              SELECT '{kind}', {column} FROM cache WHERE key = ?1 AND {column} IS NOT NULL"
         );
-        change.prepare_cached(&note)?.execute([key.to_hex()])?;
+        change.prepare_cached(&note)?.execute([key])?;
     }
     Ok(())
 }

@@ -18,6 +18,20 @@ fn nothing_changed_is_a_hit() {
 }
 
 #[test]
+fn what_is_over_the_limit_goes_at_the_end_of_a_build() {
+    let lab = Lab::new();
+    let ir = Ir::new().step("s", "echo 1 > file").forever();
+    let with = |limit: &str| {
+        let output = lab.run_command(&ir).env("HM_CACHE__MAX_BYTES", limit).output();
+        Run::of(&output.unwrap()).passed().status("s").to_owned()
+    };
+    assert_eq!(with("1GB"), "passed");
+    assert_eq!(with("0"), "cached");
+    assert_eq!(with("1GB"), "passed");
+    assert_eq!(with("1GB"), "cached");
+}
+
+#[test]
 fn another_command_is_a_miss() {
     let lab = Lab::new();
     lab.run(&Ir::new().step("s", "echo 1").forever()).passed();
