@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 try:
     from _json import encode_basestring_ascii as _quote
 except ImportError:
@@ -14,9 +16,10 @@ if TYPE_CHECKING:
 
 def dumps(value: Any) -> str:
     """`value` as one line of ASCII JSON."""
-    parts: list[str] = []
-    _write(value, parts.append)
-    return "".join(parts)
+    # A list of the parts would take ten times the room of the text.
+    text = StringIO()
+    _write(value, text.write)
+    return text.getvalue()
 
 
 def _write(value: Any, put: Any) -> None:

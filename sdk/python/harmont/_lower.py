@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from harmont._places import Place
 
 _DEFAULT_IMAGE = "ubuntu:24.04"
+# The edges that waits may make: a document with as many has 27 MB.
+_MOST_EDGES = 1_000_000
 _BASE_ENV = {"DEBIAN_FRONTEND": "noninteractive", "TERM": "dumb"}
 
 
@@ -30,11 +32,9 @@ def lower(
 ) -> dict[str, Any]:
     """The IR document of the graph that ends in `leaves`; where each of its steps was written goes to `places`."""
     graph = _Graph({**_BASE_ENV, **environment(env or {})}, default_image)
-    empty = True
     for leaf in flatten(leaves):
-        empty = False
         graph.add_leaf(leaf)
-    if empty:
+    if not graph.nodes:
         raise ValueError(
             "hm: a pipeline needs at least one step\n  fix: return the last step of each branch, for example [test, lint]"
         )
@@ -84,6 +84,8 @@ class _Graph:
         self._node_of: dict[int, int | None] = {}
         self._segment: list[int] = []
         self._barrier: list[int] = []
+        # Edges that waits made so far.
+        self._waits = 0
         self._continue = False
 
     def add_leaf(self, leaf: Step) -> None:
@@ -148,12 +150,23 @@ class _Graph:
         self.places.append(place_of(step))
         if parent is not None:
             self.edges.append([parent, node, "builds_in"])
-        self.edges.extend([before, node, "depends_on"] for before in self._barrier)
+        self._wait_for_barrier(node)
         self._segment.append(node)
         self._steps.append(step)
         direct = step.parent is not None and step.parent.cmd is not None
         self._parents.append(parent if direct else None)
         return node
+
+    def _wait_for_barrier(self, node: int) -> None:
+        """One edge from each step before the last wait."""
+        self._waits += len(self._barrier)
+        if self._waits > _MOST_EDGES:
+            raise ValueError(
+                f"hm: a wait() has each step after it wait for each of the {len(self._barrier)} before it, "
+                f"and that makes more than {_MOST_EDGES} edges\n"
+                '  fix: put one step between two waits: [*before, hm.wait(), hm.sh("true", label="gate"), hm.wait(), *after]'
+            )
+        self.edges.extend([before, node, "depends_on"] for before in self._barrier)
 
     def finish(self) -> None:
         """Gives every node its key and drops the members that say nothing."""

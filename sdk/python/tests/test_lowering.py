@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+from unittest import mock
+
 import harmont as hm
+from harmont import _lower
 from harmont._keys import positional_key, slugify
 from tests.support import SdkTest
 
@@ -17,8 +20,19 @@ class Lowering(SdkTest):
         self.assertEqual([step["cmd"] for step in self.steps(left, base, right)], ["base", "l", "r", "rr"])
         self.assertEqual(self.edges(left, base, right), [[0, 1, "builds_in"], [0, 2, "builds_in"], [2, 3, "builds_in"]])
 
-    def test_scratch_fork_and_wait_alone_are_an_empty_graph(self) -> None:
-        self.assertEqual(self.steps(hm.scratch(), hm.scratch().fork(), hm.wait()), [])
+    def test_scratch_fork_and_wait_alone_are_no_pipeline(self) -> None:
+        with self.refuses(ValueError, "at least one step"):
+            self.steps(hm.scratch(), hm.scratch().fork(), hm.wait())
+
+    def test_waits_make_no_more_edges_than_a_document_may_have(self) -> None:
+        before = [hm.sh("a") for _ in range(3)]
+        after = [hm.sh("b") for _ in range(4)]
+        with mock.patch.object(_lower, "_MOST_EDGES", 12):
+            self.assertEqual(len(self.edges(*before, hm.wait(), *after)), 12)
+            with self.refuses(ValueError, "each of the 3 before it, and that makes more than 12 edges\n  fix: put one step"):
+                self.edges(*before, hm.wait(), *after, hm.sh("c"))
+            gate = (hm.wait(), hm.sh("true", label="gate"), hm.wait())
+            self.assertEqual(len(self.edges(*before, *gate, *after, hm.sh("c"))), 8)
 
     def test_a_wait_joins_all_that_comes_after_with_all_of_the_segment_before(self) -> None:
         a = hm.sh("a")

@@ -30,13 +30,23 @@ export async function collect(exports: Readonly<Record<string, unknown>>): Promi
       slug = written.slug;
       refuseRepeated(slug, seen);
       const rendered = await render(definition);
-      collected.pipelines.push(JSON.stringify({ ...written, definition: rendered }));
+      collected.pipelines.push(spelledOut(JSON.stringify({ ...written, definition: rendered })));
       collected.places.push(JSON.stringify(placesOf(rendered)));
     } catch (error) {
       collected.failures.push({ slug, error });
     }
   }
   return collected;
+}
+
+/** JSON in which what a terminal would obey or not show is spelled out; it means the same. */
+function spelledOut(json: string): string {
+  const hidden = /[\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\udb40[\udc00-\udc7f]/g;
+  return json.replace(hidden, (found) => [...Array(found.length).keys()].map((at) => unit(found, at)).join(""));
+}
+
+function unit(text: string, at: number): string {
+  return `\\u${text.charCodeAt(at).toString(16).padStart(4, "0")}`;
 }
 
 /** `export const pipelines` and the default export; one object given under both names counts once. */

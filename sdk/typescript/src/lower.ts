@@ -47,19 +47,20 @@ export interface PipelineOptions {
 }
 
 const DEFAULT_IMAGE = "ubuntu:24.04";
+/** The edges that waits may make: a document with as many has 27 MB. */
+const MOST_EDGES = 1_000_000;
 const BASE_ENV: Env = { DEBIAN_FRONTEND: "noninteractive", TERM: "dumb" };
 
 /** The IR document of the graph that ends in `leaves`. */
 export function lower(leaves: Leaves, options: PipelineOptions = {}): PipelineIR {
   const graph = new Graph({ ...BASE_ENV, ...environment(options.env ?? {}) }, options.defaultImage);
-  const steps = flatten(leaves);
-  if (steps.length === 0) {
+  for (const step of flatten(leaves)) graph.addLeaf(step);
+  if (graph.isEmpty()) {
     throw wrong(
       "hm: a pipeline needs at least one step",
       "give the last step of each branch, for example pipeline([test, lint])",
     );
   }
-  for (const step of steps) graph.addLeaf(step);
   const document: PipelineIR = {
     version: "0",
     ...(options.defaultImage == null ? {} : { default_image: options.defaultImage }),
@@ -108,6 +109,8 @@ class Graph {
   #segment: number[] = [];
   #barrier: readonly number[] = [];
   #continue = false;
+  /** Edges that waits made so far. */
+  #waits = 0;
 
   constructor(env: Env, defaultImage: string | undefined) {
     this.#env = env;
@@ -135,6 +138,11 @@ class Graph {
       if (found.fields.cmd !== undefined) above = this.#addNode(found, above);
       this.#nodeOf.set(identity(found), above);
     }
+  }
+
+  /** Whether no command was met. */
+  isEmpty(): boolean {
+    return this.#nodes.length === 0;
   }
 
   /** The calls that led to each node's step, where they are noted. */
@@ -169,6 +177,19 @@ class Graph {
     written.timeout_seconds = Math.min(written.timeout_seconds ?? budget, budget);
   }
 
+  /** Adds one edge from each step before the last wait. */
+  #waitForBarrier(node: number): void {
+    this.#waits += this.#barrier.length;
+    if (this.#waits > MOST_EDGES) {
+      throw wrong(
+        `hm: a wait() has each step after it wait for each of the ${this.#barrier.length} before it, ` +
+          `and that makes more than ${MOST_EDGES} edges`,
+        'put one step between two waits: [...before, wait(), sh("true", { label: "gate" }), wait(), ...after]',
+      );
+    }
+    for (const before of this.#barrier) this.#edges.push([before, node, "depends_on"]);
+  }
+
   #addNode(step: Step, parent: number | null): number {
     const node = this.#nodes.length;
     const { fields } = step;
@@ -190,7 +211,7 @@ class Graph {
       env: fields.env === undefined ? this.#env : { ...this.#env, ...fields.env },
     });
     if (parent !== null) this.#edges.push([parent, node, "builds_in"]);
-    for (const before of this.#barrier) this.#edges.push([before, node, "depends_on"]);
+    this.#waitForBarrier(node);
     this.#segment.push(node);
     this.#steps.push(step);
     this.#parents.push(fields.parent?.fields.cmd === undefined ? null : parent);
