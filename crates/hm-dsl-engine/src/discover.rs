@@ -1,9 +1,11 @@
 //! Finding `.hm/` and the pipeline files in it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::envelope::FileProblem;
 use crate::error::DslError;
 
 /// A `.hm/` folder and the pipeline files directly in it.
@@ -13,6 +15,7 @@ pub struct PipelineDir {
     dir: PathBuf,
     python: Vec<String>,
     typescript: Vec<String>,
+    unusable: Vec<FileProblem>,
 }
 
 impl PipelineDir {
@@ -35,6 +38,11 @@ impl PipelineDir {
     pub fn typescript_files(&self) -> &[String] {
         &self.typescript
     }
+
+    /// What is named like a pipeline file and can't be read as one, sorted by name.
+    pub fn unusable(&self) -> &[FileProblem] {
+        &self.unusable
+    }
 }
 
 /// Finds the nearest `.hm/` folder in `start` or above it; `None` where there is none.
@@ -54,29 +62,61 @@ pub fn discover(start: &Path) -> Result<Option<PipelineDir>, DslError> {
 fn list(root: &Path, dir: PathBuf) -> Result<PipelineDir, DslError> {
     let mut python = Vec::new();
     let mut typescript = Vec::new();
+    let mut unusable = Vec::new();
     let entries = fs::read_dir(&dir).map_err(|source| discover_error(&dir, source))?;
     for entry in entries {
         let entry = entry.map_err(|source| discover_error(&dir, source))?;
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
+        let name = entry.file_name();
+        let files = match name.as_encoded_bytes() {
+            [b'.', ..] => continue,
+            name if name.ends_with(b".py") => &mut python,
+            name if name.ends_with(b".ts") && !name.ends_with(b".d.ts") => &mut typescript,
+            _ => continue,
         };
-        if name.starts_with('.') || !entry.path().is_file() {
-            continue;
-        }
-        match Path::new(&name).extension().and_then(|extension| extension.to_str()) {
-            Some("py") => python.push(name),
-            Some("ts") if !name.ends_with(".d.ts") => typescript.push(name),
-            _ => {}
+        match usable(&entry.path(), name) {
+            Ok(Some(name)) => files.push(name),
+            Ok(None) => {}
+            Err(why) => unusable.push(no_file(entry.path(), &why)),
         }
     }
     python.sort_unstable();
     typescript.sort_unstable();
+    unusable.sort_by(|a, b| a.file.cmp(&b.file));
     Ok(PipelineDir {
         root: root.to_path_buf(),
         dir,
         python,
         typescript,
+        unusable,
     })
+}
+
+/// The name of a pipeline file, `None` for a folder, or why it is no file that can be read.
+fn usable(path: &Path, name: OsString) -> Result<Option<String>, String> {
+    let is_link = path.is_symlink();
+    let kind = match fs::metadata(path) {
+        Ok(found) => found.file_type(),
+        Err(error) if is_link => return Err(format!("it is a link that leads nowhere ({error})")),
+        Err(error) => return Err(error.to_string()),
+    };
+    if kind.is_dir() {
+        return Ok(None);
+    }
+    if !kind.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
+    let name = name.into_string().map_err(|_| "its name is no UTF-8".to_owned())?;
+    Ok(Some(name))
+}
+
+fn no_file(file: PathBuf, why: &str) -> FileProblem {
+    FileProblem {
+        file,
+        line: None,
+        pipeline: None,
+        message: format!("hm: this can't be read as a pipeline: {why}\n  fix: remove it, or put a file in its place"),
+        traceback: None,
+    }
 }
 
 fn discover_error(path: &Path, source: io::Error) -> DslError {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use crate::discover::PipelineDir;
@@ -21,6 +22,8 @@ pub struct EvalSettings {
     pub sdk_cache_dir: PathBuf,
     /// Time for one Python file, and for each pipeline function.
     pub python_time: Duration,
+    /// Gets the path of each file when its turn comes, as far as it can be told; a receiver that went away is no error.
+    pub begun: Option<Sender<PathBuf>>,
 }
 
 impl EvalSettings {
@@ -33,8 +36,28 @@ impl EvalSettings {
             env,
             sdk_cache_dir,
             python_time: Self::PYTHON_TIME,
+            begun: None,
         }
     }
+
+    /// Tells that the turn of a file has come.
+    pub(crate) fn tell_begun(&self, file: &Path) {
+        if let Some(begun) = &self.begun {
+            drop(begun.send(file.to_path_buf()));
+        }
+    }
+}
+
+/// What each of the remaining files may take when one has used up its time: half of it, but no less than a second for that
+/// reason. So ten Python files that don't end take two minutes and not ten.
+pub(crate) fn less_time(time: Duration) -> Duration {
+    (time / 2).max(time.min(Duration::from_secs(1)))
+}
+
+/// The problem of a file that used up its time.
+pub(crate) fn too_long(time: Duration) -> String {
+    let time = time.as_secs_f64();
+    format!("hm: the file runs longer than {time} s\n  fix: look for a loop that doesn't end")
 }
 
 /// Evaluates the pipeline files. What user code prints goes to `output` as it comes.
@@ -58,16 +81,20 @@ pub fn evaluate_within(
     let mut typescript = Declared::default();
     if !dir.typescript_files().is_empty() {
         let files: Vec<PathBuf> = dir.typescript_files().iter().map(|name| dir.dir().join(name)).collect();
-        let settings = TypeScriptSettings {
+        let typescript_settings = TypeScriptSettings {
             root: dir.root(),
             env: &settings.env,
             limits,
         };
-        for report in evaluate_typescript(&files, &settings, output)? {
+        let begun = |file: &Path| settings.tell_begun(file);
+        for report in evaluate_typescript(&files, &typescript_settings, &begun, output)? {
             typescript.add(report);
         }
     }
-    Ok(merge(python, typescript))
+    let mut envelope = merge(python, typescript);
+    envelope.problems.extend_from_slice(dir.unusable());
+    envelope.problems.sort_by(|a, b| a.file.cmp(&b.file));
+    Ok(envelope)
 }
 
 /// What the files of one language declare, each pipeline with its file.
@@ -120,7 +147,6 @@ fn merge(python: Declared, typescript: Declared) -> Envelope {
             envelope.pipelines.push(pipeline);
         }
     }
-    envelope.problems.sort_by(|a, b| a.file.cmp(&b.file));
     envelope
 }
 

@@ -57,20 +57,17 @@ pub(crate) fn start(
         .spawn()
 }
 
-/// Reads until the interpreter has ended, and forwards what it prints to `output` as it comes.
-pub(crate) fn wait(child: Child, output: &mut dyn Write) -> io::Result<Ended> {
-    wait_for(child, None, output)
-}
-
-/// As [`wait`], and ends an interpreter that is late.
-pub(crate) fn wait_within(child: Child, patience: Patience, output: &mut dyn Write) -> io::Result<Ended> {
-    wait_for(child, Some(patience), output)
-}
-
-fn wait_for(mut child: Child, patience: Option<Patience>, output: &mut dyn Write) -> io::Result<Ended> {
+/// Reads until the interpreter has ended, and ends one that is late. Whole lines of the report go to `line`, what the
+/// interpreter prints to `output`, both as they come.
+pub(crate) fn wait(
+    mut child: Child,
+    patience: Patience,
+    line: &mut dyn FnMut(&[u8]),
+    output: &mut dyn Write,
+) -> io::Result<Ended> {
     // Waiting for a child closes its stdin first, which would be the end of one that has a lifeline.
     let lifeline = child.stdin.take();
-    let read = read_all(&mut child, patience, output);
+    let read = read_all(&mut child, patience, line, output);
     if !matches!(&read, Ok(read) if !read.late) {
         // The lifeline ends the interpreter where it is a child of the program that was started.
         drop(lifeline);
@@ -93,7 +90,12 @@ struct Heard {
     late: bool,
 }
 
-fn read_all(child: &mut Child, patience: Option<Patience>, output: &mut dyn Write) -> io::Result<Heard> {
+fn read_all(
+    child: &mut Child,
+    patience: Patience,
+    line: &mut dyn FnMut(&[u8]),
+    output: &mut dyn Write,
+) -> io::Result<Heard> {
     let mut pipes = Pipes {
         report: child.stdout.take(),
         printed: child.stderr.take(),
@@ -102,16 +104,18 @@ fn read_all(child: &mut Child, patience: Option<Patience>, output: &mut dyn Writ
         kept: Vec::new(),
         output,
     };
-    let mut deadline = patience.and_then(|patience| after(patience.start));
+    let mut deadline = after(patience.start);
     let mut late = false;
+    let mut lines = 0;
     // A process that user code left behind may hold a pipe open, so the end of the pipes is not awaited.
     while pipes.process.is_some() && !late {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let known = pipes.report_bytes.len();
         late = !pipes.turn(left.and_then(|left| Timespec::try_from(left).ok()).as_ref())?;
-        let news = pipes.report_bytes.get(known..).unwrap_or_default();
-        if news.contains(&b'\n') {
-            deadline = patience.and_then(|patience| after(patience.line));
+        while let Some(end) = newline(&pipes.report_bytes, known.max(lines)) {
+            line(pipes.report_bytes.get(lines..end).unwrap_or_default());
+            lines = end + 1;
+            deadline = after(patience.line);
         }
     }
     for _ in 0..LAST_TURNS {
@@ -124,6 +128,12 @@ fn read_all(child: &mut Child, patience: Option<Patience>, output: &mut dyn Writ
         printed: pipes.kept,
         late,
     })
+}
+
+/// Where the first line at or after `from` ends.
+fn newline(bytes: &[u8], from: usize) -> Option<usize> {
+    let found = bytes.get(from..)?.iter().position(|byte| *byte == b'\n')?;
+    Some(from + found)
 }
 
 /// A handle that tells when the process ends.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::discover::PipelineDir;
 use crate::envelope::{FileProblem, PipelineDefinition};
 use crate::error::DslError;
-use crate::evaluate::{Declared, EvalSettings};
+use crate::evaluate::{Declared, EvalSettings, less_time, too_long};
 use crate::interpreter::{self, Interpreter, PythonOrigin};
 use crate::origins::{Noted, Place};
 use crate::process::{self, Ended, Patience};
@@ -50,8 +50,12 @@ struct ReportedProblem {
 /// How one run of the interpreter ended.
 enum Outcome {
     Report(Report),
-    /// It did not come past this file.
-    Broken(FileProblem),
+    /// It did not come past one file.
+    Broken {
+        problem: FileProblem,
+        /// Because the time was over.
+        late: bool,
+    },
 }
 
 /// Evaluates the Python files of `dir`.
@@ -67,12 +71,16 @@ pub(crate) fn evaluate_python(
         dir,
         files: dir.python_files().to_vec(),
         settings,
+        time: settings.python_time,
     };
     let mut broken = Vec::new();
     let report = loop {
         match evaluation.run_new_enough(output)? {
             Outcome::Report(report) => break report,
-            Outcome::Broken(problem) => {
+            Outcome::Broken { problem, late } => {
+                if late {
+                    evaluation.time = less_time(evaluation.time);
+                }
                 let is_known = evaluation.leave_out(&problem.file);
                 broken.push(problem);
                 if !is_known || evaluation.files.is_empty() {
@@ -101,6 +109,8 @@ struct Evaluation<'a> {
     /// The names of the files.
     files: Vec<String>,
     settings: &'a EvalSettings,
+    /// What each file may take.
+    time: Duration,
 }
 
 impl Evaluation<'_> {
@@ -141,13 +151,12 @@ impl Evaluation<'_> {
     }
 
     fn run(&self, python: &Interpreter, output: &mut dyn Write) -> Result<Outcome, DslError> {
-        let time = self.settings.python_time;
         let mut arguments = python.arguments.clone();
         arguments.extend([
             OsString::from("-S"),
             self.sdk.join("boot.py").into(),
             self.dir.dir().into(),
-            time.as_secs_f64().to_string().into(),
+            self.time.as_secs_f64().to_string().into(),
         ]);
         arguments.extend(self.files.iter().map(OsString::from));
         let child =
@@ -160,9 +169,10 @@ impl Evaluation<'_> {
             })?;
         let patience = Patience {
             start: START,
-            line: time.saturating_add(GRACE),
+            line: self.time.saturating_add(GRACE),
         };
-        let ended = process::wait_within(child, patience, output).map_err(DslError::Connection)?;
+        let mut begun = |line: &[u8]| self.settings.tell_begun(&path_of(line));
+        let ended = process::wait(child, patience, &mut begun, output).map_err(DslError::Connection)?;
         self.outcome(python, &ended)
     }
 
@@ -195,22 +205,28 @@ impl Evaluation<'_> {
             });
         };
         let message = if ended.late {
-            let time = self.settings.python_time.as_secs_f64();
-            format!("hm: the file runs longer than {time} s\n  fix: look for a loop that doesn't end")
+            too_long(self.time)
         } else {
             format!(
                 "hm: Python ended while it evaluated the file ({})\n  fix: raise an error that says why, instead of ending the process",
                 ended.status
             )
         };
-        Ok(Outcome::Broken(FileProblem {
-            file: OsString::from_vec(file.to_vec()).into(),
-            line: None,
-            pipeline: None,
-            message,
-            traceback: None,
-        }))
+        Ok(Outcome::Broken {
+            problem: FileProblem {
+                file: path_of(file),
+                line: None,
+                pipeline: None,
+                message,
+                traceback: None,
+            },
+            late: ended.late,
+        })
     }
+}
+
+fn path_of(line: &[u8]) -> PathBuf {
+    OsString::from_vec(line.to_vec()).into()
 }
 
 /// Whether somebody ended the interpreter on purpose, itself or the program that runs it.

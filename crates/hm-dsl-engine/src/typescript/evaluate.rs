@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::DslError;
+use crate::evaluate::too_long;
 
 use super::confine::Confinement;
 use super::limits::TypeScriptLimits;
@@ -31,17 +32,19 @@ pub(crate) struct TypeScriptSettings<'a> {
     pub(crate) limits: TypeScriptLimits,
 }
 
-/// Evaluates the pipeline files, which are absolute paths. What user code prints goes to `output` as it comes.
+/// Evaluates the pipeline files, which are absolute paths. `begun` hears of each when its turn comes; what user code prints
+/// goes to `output` as it comes.
 ///
 /// A report for each file, in their order; problems in files are part of the reports.
 pub(crate) fn evaluate_typescript(
     files: &[PathBuf],
     settings: &TypeScriptSettings<'_>,
+    begun: &dyn Fn(&Path),
     output: &mut dyn Write,
 ) -> Result<Vec<FileReport>, DslError> {
     match settings.env.get("HM_TS_RUNTIME").map_or("", String::as_str) {
-        "" | "embedded" => evaluate_embedded(files, settings, output),
-        "node" => node::evaluate(files, settings, output),
+        "" | "embedded" => evaluate_embedded(files, settings, begun, output),
+        "node" => node::evaluate(files, settings, begun, output),
         other => Err(DslError::TypeScriptRuntime {
             value: other.to_owned(),
         }),
@@ -58,12 +61,16 @@ enum Message {
 fn evaluate_embedded(
     files: &[PathBuf],
     settings: &TypeScriptSettings<'_>,
+    begun: &dyn Fn(&Path),
     output: &mut dyn Write,
 ) -> Result<Vec<FileReport>, DslError> {
+    let mut settings = settings.clone();
     let mut reports = Vec::with_capacity(files.len());
     while let Some(rest) = files.get(reports.len()..).filter(|rest| !rest.is_empty()) {
-        let messages = start(rest.to_vec(), settings)?;
-        gather(&messages, rest, settings.limits, &mut reports, output)?;
+        let messages = start(rest.to_vec(), &settings)?;
+        gather(&messages, rest, settings.limits, begun, &mut reports, output)?;
+        // Only a file that used up its time leaves others to do.
+        settings.limits = settings.limits.after_a_late_file();
     }
     Ok(reports)
 }
@@ -73,10 +80,12 @@ fn gather(
     messages: &Receiver<Message>,
     files: &[PathBuf],
     limits: TypeScriptLimits,
+    begun: &dyn Fn(&Path),
     reports: &mut Vec<FileReport>,
     output: &mut dyn Write,
 ) -> Result<(), DslError> {
     for file in files {
+        begun(file);
         let deadline = Instant::now() + limits.time + GRACE;
         loop {
             match messages.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -89,11 +98,7 @@ fn gather(
                 // It is inside one built-in function that never asks for the time. The thread is left behind: it
                 // stops at its next message, or with the process.
                 Err(RecvTimeoutError::Timeout) => {
-                    let message = format!(
-                        "hm: the file runs longer than {} s\n  fix: look for a loop that doesn't end",
-                        limits.time.as_secs_f64()
-                    );
-                    reports.push(FileReport::failed(file, message));
+                    reports.push(FileReport::failed(file, too_long(limits.time)));
                     return Ok(());
                 }
                 Err(RecvTimeoutError::Disconnected) => {
@@ -129,15 +134,15 @@ fn work(
     files: &[PathBuf],
     confinement: &Confinement,
     env: &BTreeMap<String, String>,
-    limits: TypeScriptLimits,
+    mut limits: TypeScriptLimits,
     sender: &Sender<Message>,
 ) -> rquickjs::Result<()> {
-    let machine = || {
+    let machine = |limits| {
         let printed = sender.clone();
         let print = Rc::new(move |text| drop(printed.send(Message::Printed(text))));
         Machine::new(confinement, env, limits, print)
     };
-    let mut current = machine()?;
+    let mut current = machine(limits)?;
     for (index, file) in files.iter().enumerate() {
         let (mut report, health) = current.evaluate(file);
         if report.pipelines.is_empty() && report.problems.is_empty() && !current.is_library(file) {
@@ -146,8 +151,11 @@ fn work(
         if sender.send(Message::Report(report)).is_err() {
             return Ok(());
         }
-        if health == Health::Spent && index + 1 < files.len() {
-            current = machine()?;
+        if health == Health::OutOfTime {
+            limits = limits.after_a_late_file();
+        }
+        if health != Health::Good && index + 1 < files.len() {
+            current = machine(limits)?;
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use std::time::Instant;
 use rquickjs::{Array, Coerced, Context, Ctx, Error, FromJs, Function, Module, Object, Promise, Runtime, Value};
 
 use crate::envelope::FileProblem;
+use crate::evaluate::too_long;
 
 use super::confine::Confinement;
 use super::embedded::COLLECTOR;
@@ -46,8 +47,9 @@ struct Clock {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Health {
     Good,
-    /// A budget is used up; what the file left in the engine would be charged to the next one.
-    Spent,
+    /// What the file left in the engine would be charged to the next one.
+    OutOfMemory,
+    OutOfTime,
 }
 
 impl Machine {
@@ -156,18 +158,15 @@ impl Machine {
             }
         };
         if self.clock.expired.get() {
-            let message = format!(
-                "hm: the file runs longer than {}\n  fix: look for a loop that doesn't end",
-                seconds(self.limits)
-            );
-            return (self.spent(&thrown, message, about), Health::Spent);
+            let message = too_long(self.limits.time);
+            return (self.spent(&thrown, message, about), Health::OutOfTime);
         }
         if thrown.message.contains("out of memory") {
             let message = format!(
                 "hm: the file uses more memory than {} MiB\n  fix: look for a list that grows without end",
                 self.limits.memory / (1024 * 1024)
             );
-            return (self.spent(&thrown, message, about), Health::Spent);
+            return (self.spent(&thrown, message, about), Health::OutOfMemory);
         }
         (self.problem(&thrown, about), Health::Good)
     }
@@ -241,13 +240,44 @@ fn thrown(value: &Value<'_>) -> Thrown {
         let value = object.get::<_, Option<Coerced<String>>>(name);
         value.ok().flatten().map(|text| text.0)
     };
+    let name = member("name").unwrap_or_else(|| "Error".to_owned());
+    let mut message = member("message").unwrap_or_default();
+    if name == "ReferenceError" && names_what_node_has(&message) {
+        message.push_str("\n  fix: set HM_TS_RUNTIME=node to run pipelines in your Node, which has it");
+    }
     Thrown {
-        name: Some(member("name").unwrap_or_else(|| "Error".to_owned())),
-        message: member("message").unwrap_or_default(),
+        name: Some(name),
+        message,
         stack: member("stack").unwrap_or_default(),
     }
 }
 
-fn seconds(limits: TypeScriptLimits) -> String {
-    format!("{} s", limits.time.as_secs_f64())
+/// Globals of Node that the engine has not.
+const OF_NODE: &[&str] = &[
+    "AbortController",
+    "Buffer",
+    "Headers",
+    "MessageChannel",
+    "Request",
+    "Response",
+    "TextDecoder",
+    "TextEncoder",
+    "URL",
+    "URLSearchParams",
+    "WebSocket",
+    "clearImmediate",
+    "clearInterval",
+    "clearTimeout",
+    "crypto",
+    "fetch",
+    "global",
+    "setImmediate",
+    "setInterval",
+    "setTimeout",
+];
+
+/// Whether an error is about one of them: "setTimeout is not defined".
+fn names_what_node_has(message: &str) -> bool {
+    let name = message.strip_suffix(" is not defined").unwrap_or_default();
+    OF_NODE.contains(&name.trim_matches('\''))
 }

@@ -4,30 +4,28 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::FileProblem;
 use crate::error::DslError;
-use crate::{interpreter, process};
+use crate::evaluate::too_long;
+use crate::interpreter;
+use crate::process::{self, Ended, Patience};
 
 use super::confine::Confinement;
 use super::embedded;
 use super::evaluate::{TypeScriptSettings, exports_nothing};
 use super::files::Files;
+use super::limits::TypeScriptLimits;
 use super::problems::{About, Failures, Thrown};
 use super::report::FileReport;
 use super::resolve::{ResolveError, Target, resolve};
 use super::strip::{Mapping, strip};
 
-/// What Node needs to start, beyond the budgets of the files.
+/// What Node needs to start, beyond the budget of the first file.
 const START: Duration = Duration::from_secs(5);
 const PROGRAM: &str = "host:node_run.mjs";
 const HOOKS: &str = "host:node_hooks.mjs";
@@ -74,18 +72,14 @@ struct Graph {
     failures: Failures,
 }
 
-struct Ended {
-    lines: Vec<u8>,
-    status: ExitStatus,
-    late: bool,
-}
-
 /// Evaluates the files in Node; a report for each, in their order.
 pub(super) fn evaluate(
     files: &[PathBuf],
     settings: &TypeScriptSettings<'_>,
+    begun: &dyn Fn(&Path),
     output: &mut dyn Write,
 ) -> Result<Vec<FileReport>, DslError> {
+    let mut settings = settings.clone();
     let node = interpreter::in_path(settings.env, "node").ok_or(DslError::NoNode)?;
     let mut graph = Graph::new(settings.root);
     for file in files {
@@ -102,28 +96,34 @@ pub(super) fn evaluate(
         };
         let program = write(folder.path(), &input).map_err(DslError::NodeFiles)?;
         modules = input.modules;
-        let ended = run(&node, &program, rest.len(), settings, output)?;
+        let mut turns = rest.iter();
+        let mut next = || turns.next().map_or((), |file| begun(file));
+        let ended = run(&node, &program, &settings, &mut next, output)?;
         let told = reports.len();
-        for (file, line) in rest
-            .iter()
-            .zip(ended.lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()))
-        {
+        for (file, line) in rest.iter().zip(
+            ended
+                .report
+                .split(|byte| *byte == b'\n')
+                .filter(|line| !line.is_empty()),
+        ) {
             match serde_json::from_slice::<NodeReport>(line) {
                 Ok(report) => reports.push(graph.report(file, report)),
                 Err(_) => break, // it ended while it wrote
             }
         }
         if let Some(file) = rest.get(reports.len() - told..).and_then(<[_]>::first) {
-            reports.push(FileReport::failed(file, broken_off(&ended, settings)));
+            reports.push(FileReport::failed(file, broken_off(&ended, settings.limits)));
+        }
+        if ended.late {
+            settings.limits = settings.limits.after_a_late_file();
         }
     }
     Ok(reports)
 }
 
-fn broken_off(ended: &Ended, settings: &TypeScriptSettings<'_>) -> String {
+fn broken_off(ended: &Ended, limits: TypeScriptLimits) -> String {
     if ended.late {
-        let time = settings.limits.time.as_secs_f64();
-        return format!("hm: the file runs longer than {time} s\n  fix: look for a loop that doesn't end");
+        return too_long(limits.time);
     }
     format!(
         "hm: Node ended while it evaluated the file ({})\n  fix: throw an error that says why, instead of ending the process",
@@ -139,11 +139,12 @@ fn write(folder: &Path, input: &Input<'_>) -> std::io::Result<PathBuf> {
     Ok(folder.join("run.mjs"))
 }
 
+/// `next` hears when the turn of another file comes: with the start, and with the report of the one before it.
 fn run(
     node: &Path,
     program: &Path,
-    files: usize,
     settings: &TypeScriptSettings<'_>,
+    next: &mut dyn FnMut(),
     output: &mut dyn Write,
 ) -> Result<Ended, DslError> {
     let memory = settings.limits.memory / (1024 * 1024);
@@ -153,35 +154,12 @@ fn run(
             node: node.to_path_buf(),
             source,
         })?;
-    let budget = START + settings.limits.time * u32::try_from(files).unwrap_or(u32::MAX);
-    let handle = handle(&child).map_err(|source| DslError::NodeStart {
-        node: node.to_path_buf(),
-        source,
-    })?;
-    let (over, is_over) = mpsc::channel::<()>();
-    thread::scope(|scope| {
-        let guard = scope.spawn(move || {
-            let late = is_over.recv_timeout(budget) == Err(mpsc::RecvTimeoutError::Timeout);
-            // A process that has ended in the meantime needs no signal.
-            late && pidfd_send_signal(&handle, Signal::KILL).is_ok()
-        });
-        let ended = process::wait(child, output).map_err(DslError::NodeConnection);
-        drop(over);
-        let late = guard.join().unwrap_or(false);
-        let ended = ended?;
-        Ok(Ended {
-            lines: ended.report,
-            status: ended.status,
-            late,
-        })
-    })
-}
-
-/// A handle that means this process and no later one of the same number.
-fn handle(child: &Child) -> std::io::Result<OwnedFd> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| std::io::Error::other("the process has no number"))?;
-    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+    let patience = Patience {
+        start: START + settings.limits.time,
+        line: settings.limits.time,
+    };
+    next();
+    process::wait(child, patience, &mut |_| next(), output).map_err(DslError::NodeConnection)
 }
 
 impl Graph {

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use oxc_allocator::Allocator;
+use oxc_ast::ast::{AccessorProperty, Decorator, Program};
+use oxc_ast_visit::Visit;
 use oxc_codegen::{Codegen, CodegenOptions};
 use oxc_diagnostics::OxcDiagnostic;
 use oxc_parser::Parser;
@@ -111,6 +113,7 @@ pub(crate) fn strip(name: &str, source: &str, mapping: Mapping) -> Result<Stripp
         .with_enum_eval(true)
         .build(&program);
     refuse(source, analysed.diagnostics)?;
+    refuse_unknown_syntax(source, &program)?;
     if is_javascript {
         return Ok(Stripped {
             code: source.to_owned(),
@@ -223,6 +226,34 @@ fn literal(expression: &str) -> Option<&str> {
     let quote = expression.chars().next().filter(|char| "\"'`".contains(*char))?;
     let text = expression.strip_prefix(quote)?.strip_suffix(quote)?;
     (!text.contains(['\\', '$'])).then_some(text)
+}
+
+/// The first syntax that the parser knows and neither engine does: what it is, what to write instead, and where it is.
+#[derive(Default)]
+struct UnknownSyntax(Option<(&'static str, &'static str, u32)>);
+
+impl<'a> Visit<'a> for UnknownSyntax {
+    fn visit_decorator(&mut self, found: &Decorator<'a>) {
+        let fix = "call the function on the class or method instead";
+        self.0.get_or_insert(("decorators", fix, found.span.start));
+    }
+
+    fn visit_accessor_property(&mut self, found: &AccessorProperty<'a>) {
+        let fix = "write a getter and a setter";
+        self.0.get_or_insert(("accessor fields", fix, found.span.start));
+    }
+}
+
+/// Refuses what would be a plain syntax error in either engine.
+fn refuse_unknown_syntax(source: &str, program: &Program<'_>) -> Result<(), SyntaxProblem> {
+    let mut unknown = UnknownSyntax::default();
+    unknown.visit_program(program);
+    let Some((what, fix, start)) = unknown.0 else {
+        return Ok(());
+    };
+    let (line, column) = position(source, start);
+    let message = format!("{what} are not supported, neither here nor by Node\n  fix: {fix}");
+    Err(SyntaxProblem { line, column, message })
 }
 
 fn refuse_deep_nesting(source: &str) -> Result<(), SyntaxProblem> {

@@ -1,9 +1,11 @@
 //! Files evaluated by the machine's Python.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use hm_dsl_engine::DslError;
+use hm_dsl_engine::{DslError, EvalSettings, discover, evaluate};
 
 use crate::support::{Project, slugs};
 
@@ -113,6 +115,55 @@ fn what_user_code_prints_goes_to_the_output() {
     let mut lines: Vec<_> = printed.lines().collect();
     lines.sort_unstable();
     assert_eq!(lines, ["from a child", "from os", "from print", "from stdout"]);
+}
+
+#[test]
+fn what_is_named_like_a_file_and_is_none_is_told() {
+    let mut project = Project::new(&[("d.py", CI)]);
+    let folder = project.root().join(".hm");
+    std::os::unix::fs::symlink("nowhere", folder.join("a.py")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, folder.join("b.ts"), rustix::fs::Mode::from(0o644)).unwrap();
+    fs::write(folder.join(OsStr::from_bytes(b"c\xff.py")), CI).unwrap();
+    fs::create_dir(folder.join("folder.py")).unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.join(".hidden.py")).unwrap();
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    let shown = project.shown(&envelope.problems);
+    let reasons = [
+        "it is a link that leads nowhere",
+        "it is no regular file",
+        "its name is no UTF-8",
+    ];
+    assert_eq!(shown.len(), reasons.len(), "{shown:?}");
+    for ((shown, name), reason) in shown.iter().zip(["a.py", "b.ts", "c"]).zip(reasons) {
+        assert!(
+            shown.starts_with(name) && shown.contains(reason) && shown.contains("fix: "),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn a_folder_may_have_any_name() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path().join(OsStr::from_bytes(b"f\xff")).join(".hm");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("a.py"), CI).unwrap();
+    fs::write(folder.join("b.py"), "\n1 / 0\n").unwrap();
+    fs::write(folder.join("c.py"), "import harmont as hm\nhm.sh('x', cwd='')\n").unwrap();
+    let dir = discover(&folder).unwrap().unwrap();
+    let path = std::env::vars().filter(|(name, _)| name == "PATH").collect();
+    let settings = EvalSettings::new(path, temp.path().join("cache"));
+    let envelope = evaluate(&dir, &settings, &mut Vec::new()).unwrap();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    let told: Vec<_> = envelope
+        .problems
+        .iter()
+        .map(|problem| (problem.line, problem.message.as_str()))
+        .collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0], (Some(2), "ZeroDivisionError: division by zero"));
+    assert_eq!(told[1].0, Some(2));
 }
 
 #[test]
@@ -310,6 +361,30 @@ fn a_file_without_end_is_stopped_at_its_line() {
     assert_eq!(pipeline, &format!("c_pipeline.py:4: pipeline \"p\": {message}"));
     let traceback = envelope.problems[1].traceback.as_ref().unwrap();
     assert!(!traceback.contains("hm_host"), "{traceback}");
+}
+
+#[test]
+fn a_file_that_uses_up_its_time_leaves_less_to_the_others() {
+    const LOOP: &str = "while True: pass\n";
+    let mut project = Project::new(&[("a.py", LOOP), ("b.py", LOOP), ("c.py", LOOP), ("d.py", CI)]);
+    project.python_time = Duration::from_secs(2);
+    let (begun, files) = std::sync::mpsc::channel();
+    project.begun = Some(begun);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    let less = " s, which is less than usual since others ran too long";
+    let fix = "fix: look for a loop that doesn't end";
+    assert_eq!(
+        project.shown(&envelope.problems),
+        [
+            format!("a.py:1: hm: the file runs longer than 2 s\n  {fix}"),
+            format!("b.py:1: hm: the file runs longer than 1{less}\n  {fix}"),
+            format!("c.py:1: hm: the file runs longer than 1{less}\n  {fix}"),
+        ]
+    );
+    let told: Vec<_> = files.try_iter().collect();
+    let expected = ["a.py", "b.py", "c.py", "d.py", "d.py"]; // the last one again for its pipeline
+    assert_eq!(told, expected.map(|name| project.root().join(".hm").join(name)));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use hm_dsl_engine::{DslError, Envelope, EvalSettings, FileProblem, discover, evaluate};
@@ -15,6 +16,7 @@ pub(crate) struct Project {
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) printed: Vec<u8>,
     pub(crate) python_time: Duration,
+    pub(crate) begun: Option<Sender<PathBuf>>,
 }
 
 impl Project {
@@ -28,6 +30,7 @@ impl Project {
             env,
             printed: Vec::new(),
             python_time: EvalSettings::PYTHON_TIME,
+            begun: None,
         };
         fs::create_dir_all(project.root().join(".hm")).unwrap();
         for (name, text) in files {
@@ -80,6 +83,7 @@ impl Project {
         let dir = discover(&self.root()).unwrap().unwrap();
         let mut settings = EvalSettings::new(self.env.clone(), self.cache());
         settings.python_time = self.python_time;
+        settings.begun = self.begun.clone();
         evaluate(&dir, &settings, &mut self.printed)
     }
 

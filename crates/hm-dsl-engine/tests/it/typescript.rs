@@ -316,6 +316,118 @@ fn there_is_one_instance_of_the_sdk() {
 }
 
 #[test]
+fn waits_make_no_more_edges_than_a_document_may_have() {
+    let text = "import { pipeline, sh, wait } from '@harmont/hm';\n\
+                const steps = (count: number) => Array.from({ length: count }, (_, n) => sh(`echo ${n}`, { label: `${count} ${n}` }));\n\
+                export default { slug: 'ci', pipeline: () => pipeline([...steps(1000), wait(), ...steps(1001)]) };\n";
+    let mut project = Project::new(&[("ci.ts", text)]);
+    let envelope = project.evaluate();
+    let [problem] = &envelope.problems[..] else {
+        panic!("{:?}", envelope.problems);
+    };
+    assert!(
+        problem
+            .message
+            .contains("each of the 1000 before it, and that makes more than 1000000 edges\n  fix: put one step"),
+        "{problem}"
+    );
+    project.write(
+        ".hm/ci.ts",
+        &text.replace("wait(), ", "wait(), sh('true', { label: 'gate' }), wait(), "),
+    );
+    assert_eq!(commands(&mut project, "ci").len(), 2002);
+}
+
+#[test]
+fn what_no_engine_knows_is_named() {
+    let mut project = Project::new(&[
+        (
+            "a.ts",
+            "const d = (c: unknown): void => {};\n\n@d\nclass A {}\nexport { A };\n",
+        ),
+        ("b.ts", "export class B {\n  accessor b = 1;\n}\n"),
+    ]);
+    let shown = {
+        let envelope = project.evaluate();
+        project.shown(&envelope.problems)
+    };
+    starts_with_each(
+        &shown,
+        &[
+            "a.ts:3: SyntaxError: decorators are not supported, neither here nor by Node\n  fix: call the function"
+                .to_owned(),
+            "b.ts:2: SyntaxError: accessor fields are not supported, neither here nor by Node\n  fix: write a getter"
+                .to_owned(),
+        ],
+    );
+}
+
+#[test]
+fn what_only_node_has_is_told_with_the_way_to_node() {
+    let names = [
+        "setTimeout(() => {}, 1)",
+        "fetch('x')",
+        "new URL('x')",
+        "Buffer.from('x')",
+        "process.stdout.write('x')",
+        "process.on('exit')",
+    ];
+    for name in names {
+        let mut project = Project::new(&[("a.ts", &format!("export const a = () => 1;\n\n{name};\n"))]);
+        let envelope = project.evaluate();
+        let shown = project.shown(&envelope.problems).join("\n");
+        assert!(
+            shown.starts_with("a.ts:3: ") && shown.contains("fix: set HM_TS_RUNTIME=node"),
+            "{name}: {shown}"
+        );
+        // What it is asked for by name alone, and what is nowhere, is as everywhere.
+        project.write(".hm/a.ts", "console.log(typeof setTimeout, process);\nmissing;\n");
+        let envelope = project.evaluate();
+        assert_eq!(
+            project.shown(&envelope.problems),
+            ["a.ts:2: ReferenceError: missing is not defined"]
+        );
+    }
+}
+
+#[test]
+fn values_are_cloned_as_in_node() {
+    let text = r"
+import { sh } from '@harmont/hm';
+const list: unknown[] = [1, , 'x', undefined, null, 5n];
+const value = { list, date: new Date(5), re: /a/g, map: new Map([[{ k: 1 }, new Set([2])]]), bytes: new Uint8Array([1, 2]), error: new RangeError('e'), self: null as unknown };
+value.self = value;
+const copy = structuredClone(value);
+let refused = '';
+try { structuredClone({ f: () => 1 }); } catch (error) { refused = (error as Error).constructor !== Object ? 'refused' : ''; }
+const checks = [
+  copy !== value, copy.self === copy, copy.list !== value.list, copy.list.length === 6, !(1 in copy.list), copy.list[5] === 5n,
+  copy.date.getTime() === 5, copy.re.flags === 'g', [...copy.map.values()][0]!.has(2), copy.bytes[1] === 2, copy.bytes !== value.bytes,
+  copy.error.message === 'e', copy.error instanceof Error, refused === 'refused',
+];
+export default { slug: 'ci', pipeline: () => sh(checks.join()) };
+";
+    let mut project = Project::new(&[("ci.ts", text)]);
+    let expected = vec!["true"; 14].join(",");
+    assert_eq!(commands(&mut project, "ci"), [expected.as_str()]);
+    node(&mut project);
+    assert_eq!(commands(&mut project, "ci"), [expected.as_str()]);
+}
+
+#[test]
+fn what_a_terminal_would_obey_is_spelled_out_in_documents() {
+    let text = "import { sh } from '@harmont/hm';\nexport default { slug: 'ci', pipeline: () => sh('a\\u202e\\u009b\\x1b\\u{e0041}ü') };\n";
+    let mut project = Project::new(&[("ci.ts", text)]);
+    for runtime in ["embedded", "node"] {
+        project.set("HM_TS_RUNTIME", runtime);
+        assert_eq!(commands(&mut project, "ci"), ["a\u{202e}\u{9b}\u{1b}\u{e0041}ü"]);
+        let envelope = project.evaluate();
+        let definition = envelope.find("ci").unwrap().definition();
+        assert!(definition.contains(r"a\u202e\u009b\u001b\udb40\udc41ü"), "{definition}");
+    }
+}
+
+#[test]
 fn a_toolchain_that_is_not_there_is_named() {
     let text = "import { go, cobol } from '@harmont/hm/toolchains';\nexport default [go, cobol];\n";
     let mut project = Project::new(&[("ci.ts", text)]);
@@ -393,6 +505,30 @@ fn budgets_hold_and_the_next_file_has_its_own() {
     assert_eq!(shown.len(), expected.len(), "{shown:#?}");
     for (shown, (file, words)) in shown.iter().zip(expected) {
         assert!(shown.contains(file) && shown.contains(words), "{file} {words}\n{shown}");
+    }
+}
+
+#[test]
+fn a_file_that_uses_up_its_time_leaves_less_to_the_others() {
+    for runtime in ["embedded", "node"] {
+        const LOOP: &str = "for (;;);\nexport {};\n";
+        let mut project = Project::new(&[("a.ts", LOOP), ("b.ts", LOOP), ("c.ts", CI)]);
+        project.set("HM_TS_RUNTIME", runtime);
+        let limits = TypeScriptLimits {
+            time: Duration::from_secs(3),
+            ..TypeScriptLimits::default()
+        };
+        let start = Instant::now();
+        let shown = with_limits(&mut project, limits);
+        // What the engine takes, and for Node twice the start.
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+        assert_eq!(shown.len(), 2, "{shown:?}");
+        for (shown, time) in shown.iter().zip(["3", "1.5"]) {
+            assert!(
+                shown.contains(&format!("the file runs longer than {time} s")),
+                "{shown}"
+            );
+        }
     }
 }
 
