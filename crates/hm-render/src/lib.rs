@@ -3,7 +3,9 @@
 mod human;
 mod json;
 mod renderer;
+mod visible;
 
 pub use human::{HumanRenderer, HumanSettings};
 pub use json::JsonRenderer;
 pub use renderer::Renderer;
+pub use visible::visible;

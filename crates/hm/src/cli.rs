@@ -82,6 +82,26 @@ impl Command {
 }
 
 impl Command {
+    /// As it is typed.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Run(_) => "hm run",
+            Self::Image(ImageCommand::Pull(_)) => "hm image pull",
+            Self::Image(ImageCommand::Ls(_)) => "hm image ls",
+            Self::Image(ImageCommand::Rm(_)) => "hm image rm",
+            Self::Image(ImageCommand::Lock(_)) => "hm image lock",
+            Self::Pipelines(_) => "hm pipelines",
+            Self::Render(_) => "hm render",
+            Self::Check(_) => "hm check",
+            Self::Graph(_) => "hm graph",
+            Self::Init(_) => "hm init",
+            Self::Import(ImportCommand::Github(_)) => "hm import github",
+            Self::Schema(_) => "hm schema",
+            Self::Doctor(_) => "hm doctor",
+            Self::Version => "hm version",
+        }
+    }
+
     /// Whether it makes machines, or files of machines.
     pub(crate) fn makes_machines(&self) -> bool {
         matches!(self, Self::Run(_) | Self::Image(_) | Self::Doctor(_))
@@ -123,8 +143,9 @@ pub(crate) struct CheckArgs {
     pub(crate) format: Format,
 }
 
+/// The document that is worked on.
 #[derive(Args, Debug)]
-pub(crate) struct GraphArgs {
+pub(crate) struct InputArgs {
     /// Slug of the pipeline; may be left out where only one is declared
     #[arg(conflicts_with = "ir")]
     pub(crate) pipeline: Option<String>,
@@ -132,9 +153,15 @@ pub(crate) struct GraphArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
 
-    /// Draw this IR document instead of a pipeline of the repository; `-` reads standard input
+    /// Take this IR document instead of a pipeline of the repository; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) ir: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GraphArgs {
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
 
     /// What is printed on standard output
     #[arg(long, value_enum, default_value_t = Picture::Text)]
@@ -154,19 +181,26 @@ pub(crate) enum Picture {
     Svg,
 }
 
+/// Where pipeline files are written.
+#[derive(Args, Debug)]
+pub(crate) struct TargetArgs {
+    /// Folder that gets a `.hm/`
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Write over pipelines that are there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct InitArgs {
     /// What the repository holds; found from its files where not given
     #[arg(short = 't', long = "type", value_enum, value_name = "KIND")]
     pub(crate) kind: Option<ProjectKind>,
 
-    /// Folder that gets a `.hm/`
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
-
-    /// Write over a pipeline that is there
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 }
 
 /// What a repository holds.
@@ -204,13 +238,8 @@ pub(crate) struct ImportGithubArgs {
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 
-    /// Folder that gets a `.hm/`
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
-
-    /// Write over pipelines that are there
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 }
 
 #[derive(Args, Debug)]
@@ -241,16 +270,8 @@ pub(crate) struct DoctorArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
-    /// Slug of the pipeline; may be left out where only one is declared
-    #[arg(conflicts_with = "ir")]
-    pub(crate) pipeline: Option<String>,
-
     #[command(flatten)]
-    pub(crate) source: SourceArgs,
-
-    /// Run this IR document instead of a pipeline of the repository; `-` reads standard input
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ir: Option<PathBuf>,
+    pub(crate) input: InputArgs,
 
     /// Branch that the build is recorded under
     #[arg(short, long)]

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use hm_dsl_engine::Origins;
 use hm_pipeline_ir::{IrError, Problem};
+use hm_render::visible;
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -14,8 +15,19 @@ pub(crate) struct CliError {
     code: &'static str,
     message: String,
     causes: Vec<String>,
-    fixes: Vec<String>,
+    fixes: Vec<Fix>,
     exit: Exit,
+    /// The command that failed, as it is typed.
+    command: String,
+}
+
+/// What can be done about an error.
+#[derive(PartialEq, Eq, Debug)]
+enum Fix {
+    /// As it is told.
+    Text(String),
+    /// The command that failed, given again with something before and after it.
+    Again { before: String, after: String },
 }
 
 impl CliError {
@@ -27,6 +39,7 @@ impl CliError {
             causes: Vec::new(),
             fixes: Vec::new(),
             exit,
+            command: "hm run".to_owned(),
         }
     }
 
@@ -42,7 +55,7 @@ impl CliError {
             Exit::Usage,
             format!("neither HOME nor {variable} is set"),
         )
-        .fix(format!("{variable}=/some/folder hm run"))
+        .again(format!("{variable}=/some/folder"), "")
     }
 
     /// Adds one cause line.
@@ -53,8 +66,21 @@ impl CliError {
 
     /// Adds one fix line.
     pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
-        self.fixes.push(fix.into());
+        self.fixes.push(Fix::Text(fix.into()));
         self
+    }
+
+    /// Adds one fix line: the command that failed, with these variables before and these arguments after it.
+    pub(crate) fn again(mut self, before: impl Into<String>, after: impl Into<String>) -> Self {
+        let (before, after) = (before.into(), after.into());
+        self.fixes.push(Fix::Again { before, after });
+        self
+    }
+
+    /// Says which command failed, as it is typed.
+    pub(crate) fn of_command(self, command: impl Into<String>) -> Self {
+        let command = command.into();
+        Self { command, ..self }
     }
 
     /// Adds the sources of an error as causes, outermost first; a source that repeats what its error said is left out.
@@ -84,14 +110,26 @@ impl CliError {
         } else {
             ("", "", "", "")
         };
-        let mut text = format!("{red}error[{}]{reset}: {}\n", self.code, self.message);
+        let mut text = format!("{red}error[{}]{reset}: {}\n", self.code, visible(&self.message));
         for cause in &self.causes {
             push_lines(&mut text, &format!("  {yellow}cause{reset}: "), cause);
         }
-        for fix in &self.fixes {
-            push_lines(&mut text, &format!("  {green}fix{reset}: "), fix);
+        for fix in self.fixes() {
+            push_lines(&mut text, &format!("  {green}fix{reset}: "), &fix);
         }
         text
+    }
+
+    fn fixes(&self) -> impl Iterator<Item = String> {
+        self.fixes.iter().map(|fix| match fix {
+            Fix::Text(text) => text.clone(),
+            Fix::Again { before, after } => [before, &self.command, after]
+                .into_iter()
+                .filter(|part| !part.is_empty())
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(" "),
+        })
     }
 
     /// For programs, one line, ended.
@@ -101,7 +139,7 @@ impl CliError {
             "code": self.code,
             "message": self.message,
             "causes": self.causes,
-            "fixes": self.fixes,
+            "fixes": self.fixes().collect::<Vec<_>>(),
             "exit_code": self.exit.code(),
         });
         format!("{object}\n")
@@ -123,8 +161,9 @@ pub(crate) fn problems<'a>(
     let mut error = CliError::new(code, Exit::Rejected, message);
     for problem in problems {
         error.causes.push(located(problem, origins));
-        if !problem.hint.is_empty() && !error.fixes.contains(&problem.hint) {
-            error.fixes.push(problem.hint.clone());
+        let fix = Fix::Text(problem.hint.clone());
+        if !problem.hint.is_empty() && !error.fixes.contains(&fix) {
+            error.fixes.push(fix);
         }
     }
     error
@@ -146,7 +185,7 @@ pub(crate) fn located(problem: &Problem, origins: &Origins) -> String {
 fn push_lines(text: &mut String, lead: &str, lines: &str) {
     for (number, line) in lines.lines().enumerate() {
         text.push_str(if number == 0 { lead } else { "    " });
-        text.push_str(line);
+        text.push_str(&visible(line));
         text.push('\n');
     }
 }
@@ -163,6 +202,18 @@ mod tests {
         assert_eq!(
             error.to_text(false),
             "error[env_invalid]: `-e BAD` is not K=V\n  cause: there is no `=` in it\n  fix: hm run -e BAD=value\n"
+        );
+    }
+
+    #[test]
+    fn what_can_not_be_seen_is_spelled_out_and_the_command_is_named() {
+        let error = CliError::new("x", Exit::Usage, "a\u{1b}[2Jb")
+            .cause("c\u{202e}d")
+            .again("A=1", "--dir FOLDER")
+            .of_command("hm graph");
+        assert_eq!(
+            error.to_text(false),
+            "error[x]: a\\x1b[2Jb\n  cause: c\\u{202e}d\n  fix: A=1 hm graph --dir FOLDER\n"
         );
     }
 

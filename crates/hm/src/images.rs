@@ -60,7 +60,7 @@ fn docker_config(process: &Process) -> Result<DockerConfig, CliError> {
     let unusable = |error: &(dyn std::error::Error + 'static)| {
         CliError::from_error("docker_config_invalid", Exit::Usage, error)
             .cause(format!("the file is {}", path.display()))
-            .fix("mend the file, or name another folder: DOCKER_CONFIG=/empty/folder hm run")
+            .again("mend the file, or name another folder: DOCKER_CONFIG=/empty/folder", "")
     };
     match fs::read(&path) {
         Ok(bytes) => DockerConfig::parse(&bytes).map_err(|error| unusable(&error)),

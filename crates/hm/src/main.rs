@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         Err(told) => return usage::tell(&told, process.as_ref().ok()).code().into(),
     };
     let end = match &process {
-        Ok(process) => dispatch(&cli, process).map_err(|error| tell(&error, &cli, process)),
+        Ok(process) => dispatch(&cli, process).map_err(|error| tell(error, &cli, process)),
         Err(error) => {
             output::error(error, Format::Human, false);
             Err(error.exit())
@@ -74,8 +74,9 @@ fn dispatch(cli: &Cli, process: &Process) -> Result<Exit, CliError> {
     }
 }
 
-fn tell(error: &CliError, cli: &Cli, process: &Process) -> Exit {
+fn tell(error: CliError, cli: &Cli, process: &Process) -> Exit {
+    let error = error.of_command(cli.command.name());
     let format = cli.command.format().unwrap_or_else(|| preferred_format(process));
-    output::error(error, format, process.colors_stderr(cli.color));
+    output::error(&error, format, process.colors_stderr(cli.color));
     error.exit()
 }

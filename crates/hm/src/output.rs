@@ -2,6 +2,8 @@
 
 use std::io::{self, Write, stderr, stdout};
 
+use hm_render::visible;
+
 use crate::cli::Format;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -30,9 +32,9 @@ pub(crate) fn error(error: &CliError, format: Format, colored: bool) {
     }
 }
 
-/// Writes a line for people. What can't be told is not worth failing for.
+/// Writes a line for people, with what can't be seen spelled out. What can't be told is not worth failing for.
 pub(crate) fn note(text: &str) {
-    drop(writeln!(stderr().lock(), "{text}"));
+    drop(writeln!(stderr().lock(), "{}", visible(text)));
 }
 
 /// Writes a question, whose answer goes on the same line.

@@ -40,7 +40,7 @@ impl Places {
                 Exit::NotFound,
                 format!("{} is not a folder", start.display()),
             )
-            .fix("hm run --dir FOLDER, with a folder that exists"));
+            .again("", "--dir FOLDER, with a folder that exists"));
         }
         Ok(Self {
             start,

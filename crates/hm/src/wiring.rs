@@ -30,5 +30,5 @@ pub(crate) fn open_store(root: &Path) -> Result<Store, CliError> {
 pub(crate) fn store_error(error: &(dyn std::error::Error + 'static), root: &Path) -> CliError {
     CliError::from_error("store_unavailable", Exit::Unavailable, error)
         .cause(format!("the store is {}", root.display()))
-        .fix("HM_STORE__DIR=/some/other/folder hm run")
+        .again("HM_STORE__DIR=/some/other/folder", "")
 }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use anstream::adapter::strip_str;
 
+use crate::visible::visible;
+
 const ESCAPE: char = '\u{1b}';
 const RESET: &str = "\u{1b}[0m";
 
@@ -21,13 +23,13 @@ pub(super) fn output_line(line: &str, color: bool) -> Cow<'_, str> {
     })
 }
 
-/// A name or a message on one line, without any control character.
+/// A name or a message on one line, without any control character, and with what can't be seen spelled out.
 pub(super) fn one_line(text: &str) -> Cow<'_, str> {
     if !text.chars().any(char::is_control) {
-        return Cow::Borrowed(text);
+        return visible(text);
     }
     let on_one_line = text.replace(['\n', '\r', '\t'], " ");
-    Cow::Owned(without_controls(on_one_line.trim()))
+    Cow::Owned(visible(&without_controls(on_one_line.trim())).into_owned())
 }
 
 fn after_last_return(line: &str) -> &str {
@@ -115,6 +117,7 @@ mod tests {
     #[test]
     fn names_come_on_one_line() {
         assert_eq!(one_line("set -e\nmake\tall\u{1b}[31m\n"), "set -e make all");
+        assert_eq!(one_line("a\u{202e}b"), "a\\u{202e}b");
     }
 
     proptest! {

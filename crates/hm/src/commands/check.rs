@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hm_dsl_engine::{FileProblem, PipelineDefinition};
 use hm_pipeline_ir::{Pipeline, Problem};
+use hm_render::visible;
 use serde_json::{Value, json};
 
 use crate::append::append;
@@ -24,7 +25,7 @@ pub(crate) fn check(args: &CheckArgs, process: &Process) -> Result<Exit, CliErro
     let report = Report::of(&source);
     let exit = report.exit(args.strict);
     match args.format {
-        Format::Human => output::result(&report.to_text(&process.cwd))?,
+        Format::Human => output::result(&visible(&report.to_text(&process.cwd)))?,
         Format::Json => output::result(&format!("{}\n", report.to_json(exit)))?,
     }
     Ok(exit)

@@ -33,7 +33,7 @@ struct Workflow {
 }
 
 fn github(args: &ImportGithubArgs, process: &Process) -> Result<Exit, CliError> {
-    let folder = Places::find(args.dir.as_deref(), process)?.start;
+    let folder = Places::find(args.target.dir.as_deref(), process)?.start;
     let files = if args.files.is_empty() {
         found(&folder)?
     } else {
@@ -41,7 +41,7 @@ fn github(args: &ImportGithubArgs, process: &Process) -> Result<Exit, CliError> 
     };
     // All are read before any is written, so that a failure leaves nothing half done.
     let workflows = read_all(&files, &folder)?;
-    require_free(&workflows, args.force)?;
+    require_free(&workflows, args.target.force)?;
     for workflow in &workflows {
         for note in &workflow.imported.notes {
             output::note(&format!("{}:{}: {}", workflow.shown, note.line, note.text));
@@ -50,7 +50,7 @@ fn github(args: &ImportGithubArgs, process: &Process) -> Result<Exit, CliError> 
             output::note(&format!("{}: nothing of it could be taken over", workflow.shown));
             continue;
         };
-        init::write_file(&workflow.target, source, args.force)?;
+        init::write_file(&workflow.target, source, args.target.force)?;
         output::result(&format!("{}\n", workflow.target.display()))?;
         output::note(&summary(workflow));
         for other in declared_too(workflow, &workflows) {
@@ -80,7 +80,7 @@ fn declared_too(workflow: &Workflow, all: &[Workflow]) -> Vec<PathBuf> {
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| all.iter().all(|other| other.target != *path))
+        .filter(|path| path.is_file() && all.iter().all(|other| other.target != *path))
         .filter(|path| fs::read_to_string(path).is_ok_and(|source| declares(&source, &workflow.slug)))
         .collect();
     files.sort();
@@ -209,7 +209,7 @@ fn slug(file: &Path) -> String {
 fn require_free(workflows: &[Workflow], force: bool) -> Result<(), CliError> {
     let mut targets: BTreeMap<&Path, &str> = BTreeMap::new();
     for workflow in workflows {
-        if !force && workflow.target.exists() {
+        if !force && fs::symlink_metadata(&workflow.target).is_ok() {
             return Err(init::exists(format!("{} is there", workflow.target.display())));
         }
         if let Some(other) = targets.insert(&workflow.target, &workflow.shown) {

@@ -19,9 +19,9 @@ const FILE: &str = ".hm/pipeline.py";
 
 /// Writes `.hm/pipeline.py` and names it.
 pub(crate) fn init(args: &InitArgs, process: &Process) -> Result<Exit, CliError> {
-    let folder = Places::find(args.dir.as_deref(), process)?.start;
+    let folder = Places::find(args.target.dir.as_deref(), process)?.start;
     // First of all: an answer that can't be used is a nuisance.
-    let over = args.force || may_write_over(&folder)?;
+    let over = args.target.force || may_write_over(&folder)?;
     let kind = match args.kind {
         Some(kind) => kind,
         None => choose(&folder)?,
@@ -149,19 +149,13 @@ fn about(kind: ProjectKind) -> String {
     help.map_or(String::new(), ToString::to_string)
 }
 
-/// Writes a new file, or with `force` any; the folder above it is made.
+/// Writes a new file, or with `force` in the place of any; the folder above it is made. What a link leads to is not touched.
 pub(super) fn write_file(file: &Path, text: &str, force: bool) -> Result<(), CliError> {
-    let written = file
-        .parent()
-        .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| {
-            OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .create_new(!force)
-                .open(file)
-        })
+    let folder = file.parent().unwrap_or(file);
+    require_real_folder(folder)?;
+    let written = fs::create_dir_all(folder)
+        .and_then(|()| if force { remove(file) } else { Ok(()) })
+        .and_then(|()| OpenOptions::new().write(true).create_new(true).open(file))
         .and_then(|mut opened| opened.write_all(text.as_bytes()));
     match written {
         Ok(()) => Ok(()),
@@ -175,6 +169,35 @@ pub(super) fn write_file(file: &Path, text: &str, force: bool) -> Result<(), Cli
         )
         .cause(error.to_string())
         .fix("make the folder writable, or choose another one with --dir")),
+    }
+}
+
+/// Fails where something that is no folder has the folder's name, or a link, which may lead anywhere.
+fn require_real_folder(folder: &Path) -> Result<(), CliError> {
+    let Ok(found) = fs::symlink_metadata(folder) else {
+        return Ok(());
+    };
+    if found.is_dir() {
+        return Ok(());
+    }
+    let kind = if found.is_symlink() {
+        "a symbolic link, which may lead anywhere"
+    } else {
+        "no folder"
+    };
+    Err(CliError::new(
+        "folder_unusable",
+        Exit::Usage,
+        format!("{} is {kind}", folder.display()),
+    )
+    .fix(format!("move it away: mv {0} {0}.old", folder.display())))
+}
+
+/// Removes a file or link, if it is there.
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ mod graph;
 mod image;
 mod import;
 mod init;
+mod input;
 mod pipelines;
 mod render;
 mod run;

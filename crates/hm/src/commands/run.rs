@@ -1,22 +1,18 @@
 //! `hm run`: from a pipeline and a working tree to a verdict.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hm_dsl_engine::Origins;
 use hm_exec::{RootImages, RunOptions, RunRequest};
-use hm_pipeline_ir::{Pipeline, StepKey};
+use hm_pipeline_ir::StepKey;
 use hm_plugin_protocol::RunId;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::build::{self, Look};
 use crate::cli::{ColorChoice, RunArgs};
-use crate::commands::source;
+use crate::commands::input::Input;
 use crate::duration;
 use crate::error::{self, CliError};
 use crate::exit::Exit;
@@ -32,11 +28,11 @@ use crate::users;
 pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Result<Exit, CliError> {
     let env = parse_env(&args.env)?;
     let timeout = args.timeout.as_deref().map(parse_timeout).transpose()?;
-    let places = Places::find(args.source.dir.as_deref(), process)?;
+    let places = Places::find(args.input.source.dir.as_deref(), process)?;
     let mut settings = RunSettings::resolve(args, &places, process)?;
-    let input = Input::read(args, &places, process)?;
+    let input = Input::read(&args.input, &places, process)?;
     settings.images.lock = images::read_lock(&input.root)?;
-    let pipeline = Pipeline::parse(&input.document).map_err(|problems| error::invalid_ir(&problems, &input.origins))?;
+    let pipeline = input.parse()?;
     for problem in pipeline.warnings() {
         output::note(&format!("warning: {}", error::located(problem, &input.origins)));
     }
@@ -73,59 +69,6 @@ pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Resu
         pulls: Arc::new(PullProgress::new(process)),
     };
     build::execute(request, &settings, look)
-}
-
-/// What is run, and on which tree.
-struct Input {
-    document: Vec<u8>,
-    /// Where the document was written.
-    origins: Origins,
-    root: PathBuf,
-    slug: Option<String>,
-}
-
-impl Input {
-    fn read(args: &RunArgs, places: &Places, process: &Process) -> Result<Self, CliError> {
-        match &args.ir {
-            Some(file) => Ok(Self {
-                document: read_document(file)?,
-                origins: Origins::default(),
-                root: places.tree(),
-                slug: None,
-            }),
-            None => Self::of_repository(args, places, process),
-        }
-    }
-
-    fn of_repository(args: &RunArgs, places: &Places, process: &Process) -> Result<Self, CliError> {
-        let dir = source::find(&places.start)?.ok_or_else(|| source::no_folder(&places.start))?;
-        let source = source::evaluate(&dir, process, &process.sdk_folder()?)?;
-        let chosen = source.choose(args.pipeline.as_deref())?;
-        Ok(Self {
-            document: chosen.definition().as_bytes().to_vec(),
-            origins: chosen.origins.clone(),
-            slug: Some(chosen.slug.clone()),
-            root: source.root,
-        })
-    }
-}
-
-pub(super) fn read_document(file: &Path) -> Result<Vec<u8>, CliError> {
-    let read = if file == Path::new("-") {
-        let mut document = Vec::new();
-        io::stdin().lock().read_to_end(&mut document).map(|_| document)
-    } else {
-        fs::read(file)
-    };
-    read.map_err(|error| {
-        CliError::new(
-            "ir_unreadable",
-            Exit::NotFound,
-            format!("the document {} can't be read", file.display()),
-        )
-        .cause(error.to_string())
-        .fix("hm render > pipeline.json && hm run --ir pipeline.json")
-    })
 }
 
 fn parse_env(pairs: &[String]) -> Result<BTreeMap<String, String>, CliError> {

@@ -2,6 +2,9 @@
 
 use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use hm_dsl_engine::{DslError, Envelope, EvalSettings, FileProblem, PipelineDefinition, PipelineDir};
 
@@ -9,6 +12,9 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output;
 use crate::process::Process;
+
+/// How long the evaluation of one file goes on without a word.
+const SLOW: Duration = Duration::from_secs(3);
 
 /// What was found below `.hm/`.
 #[derive(Debug)]
@@ -25,14 +31,36 @@ pub(super) fn find(start: &Path) -> Result<Option<PipelineDir>, CliError> {
 
 /// Evaluates every pipeline file; what they print goes to standard error.
 pub(super) fn evaluate(dir: &PipelineDir, process: &Process, sdk_folder: &Path) -> Result<Source, CliError> {
-    let settings = EvalSettings::new(process.env.clone(), sdk_folder.to_owned());
+    let mut settings = EvalSettings::new(process.env.clone(), sdk_folder.to_owned());
+    let (begun, files) = mpsc::channel();
+    settings.begun = Some(begun);
+    let waiting = thread::spawn(move || tell_slow(&files));
     let mut user_output = stderr();
-    let envelope = hm_dsl_engine::evaluate(dir, &settings, &mut user_output as &mut dyn Write)
-        .map_err(|error| dsl_error(&error))?;
+    let envelope = hm_dsl_engine::evaluate(dir, &settings, &mut user_output as &mut dyn Write);
+    // With its sender the thread ends.
+    drop(settings);
+    drop(waiting.join());
+    let envelope = envelope.map_err(|error| dsl_error(&error))?;
     Ok(Source {
         root: dir.root().to_owned(),
         envelope,
     })
+}
+
+/// Names each file that takes long, until there are no more.
+fn tell_slow(begun: &Receiver<PathBuf>) {
+    let mut current = None;
+    loop {
+        match begun.recv_timeout(SLOW) {
+            Ok(file) => current = Some(file),
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(file) = current.take() {
+                    output::note(&format!("note: {} is still being evaluated", file.display()));
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
 }
 
 fn dsl_error(error: &DslError) -> CliError {
@@ -87,7 +115,7 @@ impl Source {
             [] => error.cause("no file of .hm/ declares a pipeline").fix(DECLARE),
             [first, ..] => error
                 .cause(format!("declared are: {}", slugs(&self.envelope.pipelines)))
-                .fix(format!("hm run {}", first.slug)),
+                .again("", first.slug.as_str()),
         }
     }
 
@@ -118,7 +146,6 @@ pub(super) fn no_folder(start: &Path) -> CliError {
         format!("there is no .hm/ folder in {} or above it", start.display()),
     )
     .fix(DECLARE)
-    .fix("hm run --ir FILE runs a document without one")
 }
 
 fn ambiguous(pipelines: &[PipelineDefinition]) -> CliError {
@@ -128,7 +155,7 @@ fn ambiguous(pipelines: &[PipelineDefinition]) -> CliError {
         "several pipelines are declared and none is named",
     )
     .cause(format!("declared are: {}", slugs(pipelines)))
-    .fix(format!("hm run {}", pipelines[0].slug))
+    .again("", pipelines[0].slug.as_str())
 }
 
 /// The pipeline files themselves are in the way.

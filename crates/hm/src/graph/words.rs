@@ -1,8 +1,10 @@
 //! What a step is called in a picture.
 
 use hm_pipeline_ir::{CachePolicy, Step};
+use hm_render::visible;
 
-/// One line without control characters, which could move a terminal's cursor or break a document.
+/// One line without control characters, which could move a terminal's cursor or break a document, and with what can't be
+/// seen spelled out.
 pub(super) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
@@ -13,7 +15,7 @@ pub(super) fn one_line(text: &str) -> String {
             line.push_str(word);
         }
     }
-    line
+    visible(&line).into_owned()
 }
 
 /// The line cut to a number of columns, with an ellipsis where something is missing.
@@ -65,6 +67,7 @@ mod tests {
     #[test]
     fn a_line_has_no_control_characters() {
         assert_eq!(one_line("a\n\tb\u{1b}[31m c"), "a b [31m c");
+        assert_eq!(one_line("a\u{202e}b"), "a\\u{202e}b");
     }
 
     #[test]

@@ -149,6 +149,82 @@ fn every_command_that_refuses_a_document_names_the_line() {
 }
 
 #[test]
+fn what_a_terminal_would_obey_is_spelled_out() {
+    const HOSTILE: &str = "\\x1b[2J\\u202e\\x9b";
+    let lab = Lab::new();
+    lab.write(".hm/a.py", &format!("raise ValueError('{HOSTILE}')\n"));
+    lab.write(
+        ".hm/b.py",
+        &format!(
+            "import harmont as hm\n@hm.pipeline('b')\ndef b():\n    return hm.sh('true', label='l{HOSTILE}').sh('x', image='i{HOSTILE}')\n"
+        ),
+    );
+    lab.write(
+        ".hm/c.ts",
+        &format!("import {{ sh }} from '@harmont/hm';\nexport default {{ slug: 'c', pipeline: () => sh('true', {{ label: 'l{HOSTILE}' }}) }};\n"),
+    );
+    let graphs = ["text", "dot", "mermaid", "svg"].map(|format| ["graph", "b", "--format", format]);
+    let commands = [
+        &["check"][..],
+        &["render", "b"],
+        &["render", "c"],
+        &["pipelines"],
+        &["run", "nothing"],
+    ];
+    for arguments in commands.into_iter().chain(graphs.iter().map(|graph| &graph[..])) {
+        let output = lab.hm().args(arguments).output().unwrap();
+        for stream in [output.stdout, output.stderr] {
+            let text = String::from_utf8(stream).unwrap();
+            let hidden = text
+                .chars()
+                .find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
+            assert_eq!(hidden, None, "{arguments:?}: {text:?}");
+        }
+    }
+    let checked = check(&lab, &[]);
+    assert!(
+        checked.stdout.contains("ValueError: \\x1b[2J\\u{202e}\\u{9b}"),
+        "{}",
+        checked.stdout
+    );
+}
+
+#[test]
+fn the_fix_is_the_command_that_failed() {
+    let lab = Lab::new();
+    let fixes = |arguments: &[&str]| {
+        let output = lab.hm().args(arguments).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let fixes = stderr.lines().filter_map(|line| line.trim().strip_prefix("fix: "));
+        fixes.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        fixes(&["init", "--dir", "nowhere"]),
+        ["hm init --dir FOLDER, with a folder that exists"]
+    );
+    assert_eq!(fixes(&["graph"]).last().unwrap(), "hm graph --ir FILE");
+    lab.write(".hm/a.py", SOUND);
+    lab.write(".hm/b.py", ODD);
+    for command in ["graph", "render", "run"] {
+        assert_eq!(fixes(&[command]), [format!("hm {command} sound")]);
+        assert_eq!(fixes(&[command, "other"]), [format!("hm {command} sound")]);
+    }
+}
+
+#[test]
+fn a_file_that_takes_long_is_named_meanwhile() {
+    let lab = Lab::new();
+    lab.write(".hm/ci.py", &format!("import time\ntime.sleep(4)\n{SOUND}"));
+    let checked = check(&lab, &[]);
+    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
+    let file = lab.tree().canonicalize().unwrap().join(".hm/ci.py");
+    assert_eq!(
+        checked.stderr,
+        format!("note: {} is still being evaluated\n", file.display())
+    );
+}
+
+#[test]
 fn a_refused_document_alone_is_a_rejection() {
     let lab = Lab::new();
     lab.write(".hm/ci.py", REFUSED);

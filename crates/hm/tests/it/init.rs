@@ -1,6 +1,7 @@
 //! `hm init`: every kind renders, nothing is written over, and at a terminal it asks.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -111,6 +112,46 @@ fn nothing_is_written_over_without_force() {
     );
     assert!(init(&lab, &["-t", "blank", "--force"]).status.success());
     render(&lab);
+}
+
+#[test]
+fn what_a_link_leads_to_is_not_written() {
+    let lab = Lab::new();
+    lab.write("precious", "keep me");
+    lab.write(".hm/config.toml", "");
+    let file = lab.tree().join(".hm/pipeline.py");
+    symlink(lab.tree().join("precious"), &file).unwrap();
+    assert!(!init(&lab, &[]).status.success());
+    assert!(init(&lab, &["--force"]).status.success());
+    assert_eq!(fs::read_to_string(lab.tree().join("precious")).unwrap(), "keep me");
+    assert!(file.symlink_metadata().unwrap().is_file());
+
+    let lab = Lab::new();
+    fs::create_dir(lab.tree().join("elsewhere")).unwrap();
+    symlink("elsewhere", lab.tree().join(".hm")).unwrap();
+    let output = init(&lab, &["--force"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.contains("symbolic link") && stderr.contains("fix: move it away: mv "),
+        "{stderr}"
+    );
+    assert_eq!(fs::read_dir(lab.tree().join("elsewhere")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_file_in_the_place_of_the_folder_is_told() {
+    let lab = Lab::new();
+    lab.write(".hm", "");
+    for flags in [&[][..], &["--force"]] {
+        let output = init(&lab, flags);
+        assert_eq!(output.status.code(), Some(2));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            stderr.contains(".hm is no folder") && stderr.contains("fix: move it away: mv "),
+            "{stderr}"
+        );
+        assert!(!stderr.contains("--force"), "{stderr}");
+    }
 }
 
 #[test]
