@@ -208,14 +208,17 @@ mod tests {
 
     /// State, layers that are ready and bytes that came.
     fn short(events: Vec<BuildEvent>) -> Vec<(PullState, u32, u64)> {
-        let short = |event| match event {
-            BuildEvent::ImagePull {
+        let short = |event| {
+            let BuildEvent::ImagePull {
                 state,
                 layers_ready,
                 bytes_done,
                 ..
-            } => Some((state, layers_ready, bytes_done)),
-            _ => None,
+            } = event
+            else {
+                return None;
+            };
+            Some((state, layers_ready, bytes_done))
         };
         events.into_iter().filter_map(short).collect()
     }
@@ -260,12 +263,19 @@ mod tests {
         told(&events, PullEvent::Failed);
         begin(&events, 1);
         let states = |events: Vec<BuildEvent>| short(events).into_iter().map(|(state, ..)| state).collect::<Vec<_>>();
-        use PullState::{Canceled, Failed, Pulling};
-        assert_eq!(states(build.end()), [Pulling, Failed, Pulling, Canceled]);
+        assert_eq!(
+            states(build.end()),
+            [
+                PullState::Pulling,
+                PullState::Failed,
+                PullState::Pulling,
+                PullState::Canceled
+            ]
+        );
         // A build that comes later knows of what is under way; one that is over hears nothing.
         let mut later = events.listen();
         told(&events, PullEvent::Done);
-        assert_eq!(states(later.end()), [Pulling, PullState::Ready]);
+        assert_eq!(states(later.end()), [PullState::Pulling, PullState::Ready]);
         assert_eq!(states(build.end()), []);
     }
 }
