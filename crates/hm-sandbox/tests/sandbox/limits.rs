@@ -34,9 +34,9 @@ pub(crate) async fn of_processes() {
     if [means.cpus, means.memory, means.pids] != [LimitedBy::Process; 3] {
         return;
     }
-    let done = run_with(&launcher, &bench.machine(), &hold(8), limit(memory_limit(256))).await;
-    assert_eq!(done.out(), format!("held {}\n", 8 * MIB));
-    let done = run_with(&launcher, &bench.machine(), &hold(200), limit(memory_limit(32))).await;
+    let done = run_with(&launcher, &bench.machine(), &hold(4), limit(memory_limit(256))).await;
+    assert_eq!(done.out(), format!("held {}\n", 4 * MIB));
+    let done = run_with(&launcher, &bench.machine(), &hold(100), limit(memory_limit(16))).await;
     let report = done.result.unwrap();
     assert!(
         report.status != ExitStatus::Code(0) && !report.out_of_memory,
@@ -112,24 +112,24 @@ pub(crate) async fn memory() {
     if !has_groups(&launcher) {
         return;
     }
-    let done = run_with(&launcher, &bench.machine(), &hold(8), limit(memory_limit(256))).await;
+    let done = run_with(&launcher, &bench.machine(), &hold(4), limit(memory_limit(256))).await;
     let report = *done.result.as_ref().unwrap();
     assert!(!report.out_of_memory);
-    assert!(report.usage.max_rss_bytes >= 8 * MIB, "{report:?}");
-    assert_eq!(done.out(), format!("held {}\n", 8 * MIB));
-    let done = run_with(&launcher, &bench.machine(), &hold(200), limit(memory_limit(32))).await;
+    assert!(report.usage.max_rss_bytes >= 4 * MIB, "{report:?}");
+    assert_eq!(done.out(), format!("held {}\n", 4 * MIB));
+    let done = run_with(&launcher, &bench.machine(), &hold(100), limit(memory_limit(16))).await;
     let report = done.result.unwrap();
     assert!(report.out_of_memory, "{report:?}");
     assert_ne!(report.status, ExitStatus::Code(0));
-    assert!(report.usage.max_rss_bytes < 64 * MIB, "{report:?}");
+    assert!(report.usage.max_rss_bytes < 32 * MIB, "{report:?}");
     // A command that copes with it.
-    let command = format!("({}) || echo coped", hold(200));
-    let done = run_with(&launcher, &bench.machine(), &command, limit(memory_limit(32))).await;
+    let command = format!("({}) || echo coped", hold(100));
+    let done = run_with(&launcher, &bench.machine(), &command, limit(memory_limit(16))).await;
     assert!(done.result.as_ref().unwrap().out_of_memory);
     assert!(done.stdout.ends_with("coped\n"), "{}", done.stdout);
     // A file system in memory counts.
     let fill = "dd if=/dev/zero of=/dev/shm/big bs=1M count=200 2>/dev/null";
-    let done = run_with(&launcher, &bench.machine(), fill, limit(memory_limit(32))).await;
+    let done = run_with(&launcher, &bench.machine(), fill, limit(memory_limit(16))).await;
     assert!(done.result.unwrap().out_of_memory);
     launcher.close().await.unwrap();
 }
@@ -161,7 +161,7 @@ pub(crate) async fn cpus() {
     };
     // A tenth of a processor makes any work take ten times as long; a machine that is busy only longer.
     let begun = std::time::Instant::now();
-    let command = "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done";
+    let command = "i=0; while [ $i -lt 30000 ]; do i=$((i + 1)); done";
     let done = run_with(&launcher, &bench.machine(), command, limit(tenth)).await;
     let used = done.result.unwrap().usage.cpu;
     assert!(begun.elapsed() >= used * 5, "{used:?} in {:?}", begun.elapsed());
@@ -270,7 +270,7 @@ async fn usage() {
     if !has_groups(&launcher) {
         return;
     }
-    let hold = "x=$(dd if=/dev/zero bs=1M count=12 2>/dev/null | tr '\\0' x); echo > /tmp/$n; sleep 1000";
+    let hold = "x=$(dd if=/dev/zero bs=1M count=6 2>/dev/null | tr '\\0' x); echo > /tmp/$n; sleep 1000";
     let command = format!(
         "rm -f /tmp/*; for n in 1 2 3 4; do ({hold}) & done; until [ -e /tmp/1 -a -e /tmp/2 -a -e /tmp/3 -a -e /tmp/4 ]; \
          do sleep 0.01; done"
@@ -286,7 +286,7 @@ async fn usage() {
         }
     };
     let of_all = usage(memory_limit(512)).await;
-    assert!(of_all.max_rss_bytes >= 48 * MIB, "{of_all:?}");
+    assert!(of_all.max_rss_bytes >= 24 * MIB, "{of_all:?}");
     assert!(of_all.cpu > Duration::ZERO, "{of_all:?}");
     let of_one = usage(Limits::default()).await;
     assert!(of_one.max_rss_bytes < of_all.max_rss_bytes, "{of_one:?} {of_all:?}");
@@ -295,7 +295,7 @@ async fn usage() {
         pids: Some(64),
         ..Limits::default()
     };
-    assert!(usage(pids).await.max_rss_bytes >= 48 * MIB);
+    assert!(usage(pids).await.max_rss_bytes >= 24 * MIB);
     launcher.close().await.unwrap();
 }
 

@@ -12,6 +12,7 @@ mod host;
 mod life;
 mod limits;
 mod network;
+mod old_kernel;
 mod owned_groups;
 mod rootless;
 mod signals;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         network::tests(),
         limits::tests(),
         owned_groups::tests(),
+        old_kernel::tests(),
         network::offline_tests(),
     ]
     .into_iter()
