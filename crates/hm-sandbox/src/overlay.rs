@@ -29,15 +29,19 @@ pub(crate) struct Overlay<'a> {
     pub(crate) mount_point: &'a Path,
     /// Keep the overlay's marks in `user.` attributes, as a user namespace has to.
     pub(crate) user_xattr: bool,
-    /// Use mount(2) only.
+    /// Use mount(2): [`takes_layers_one_by_one`] is false.
     pub(crate) classic: bool,
 }
 
-/// Whether the kernel's overlayfs takes its options only as the one string of mount(2), as before Linux 6.5. fsconfig(2)
-/// then accepts any option and collects it; what is wrong shows when the mount is made, and can't be told from other faults.
-pub(crate) fn takes_options_as_a_string() -> bool {
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC);
-    context.is_ok_and(|context| fsconfig_set_flag(&context, "no-such-option").is_ok())
+/// Whether layers can be named one by one, as from Linux 6.8 on. Else they have to be one string, which ends at a page.
+///
+/// Before Linux 6.5 fsconfig(2) accepts any option of an overlay and collects it; what is wrong shows when the mount is made.
+/// So one that there is not is tried as well.
+pub(crate) fn takes_layers_one_by_one() -> bool {
+    let Ok(context) = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) else {
+        return false;
+    };
+    fsconfig_set_flag(&context, "no-such-option").is_err() && fsconfig_set_string(&context, "lowerdir+", "/").is_ok()
 }
 
 impl Overlay<'_> {
@@ -53,7 +57,11 @@ impl Overlay<'_> {
             clear_volatile_mark(work)?;
         }
         rustix::process::chdir(self.base).map_err(at(Stage::Layer, self.base))?;
-        if self.classic { Ok(None) } else { self.mount_by_parts() }
+        if self.classic {
+            Ok(None)
+        } else {
+            self.mount_by_parts().map(Some)
+        }
     }
 
     /// Attaches what [`Overlay::prepare`] made, or mounts it now.
@@ -65,19 +73,11 @@ impl Overlay<'_> {
         self.mount_by_string()
     }
 
-    /// With fsopen(2), where each layer is named in a call of its own. `None`: the kernel can't.
-    fn mount_by_parts(&self) -> Result<Option<OwnedFd>, SetupError> {
-        let context = match fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) {
-            Ok(context) => context,
-            Err(Errno::NOSYS) => return Ok(None),
-            Err(errno) => return Err(SetupError::new(Stage::Overlay, errno, self.mount_point)),
-        };
-        for (position, layer) in self.lower.iter().enumerate() {
-            match fsconfig_set_string(&context, "lowerdir+", *layer) {
-                Ok(()) => {}
-                Err(Errno::INVAL) if position == 0 && layer.is_dir() => return Ok(None),
-                Err(errno) => return Err(SetupError::new(Stage::Layer, errno, *layer)),
-            }
+    /// With fsopen(2), where each layer is named in a call of its own.
+    fn mount_by_parts(&self) -> Result<OwnedFd, SetupError> {
+        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(at(Stage::Overlay, self.mount_point))?;
+        for layer in &self.lower {
+            fsconfig_set_string(&context, "lowerdir+", *layer).map_err(at(Stage::Layer, *layer))?;
         }
         if let Some((upper, work)) = self.writable {
             set_folder(&context, "upperdir", upper)?;
@@ -88,9 +88,7 @@ impl Overlay<'_> {
         }
         fsconfig_create(&context).map_err(at(Stage::Overlay, self.mount_point))?;
         let attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
-        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-            .map(Some)
-            .map_err(at(Stage::Overlay, self.mount_point))
+        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(at(Stage::Overlay, self.mount_point))
     }
 
     /// With mount(2) and one string of options.

@@ -20,6 +20,10 @@ pub struct LauncherSettings {
 
 /// What a launcher found it can do on this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts about the host that have nothing to do with each other"
+)]
 pub struct Confinement {
     /// Which users exist in machines.
     pub ids: IdMap,
@@ -29,6 +33,8 @@ pub struct Confinement {
     pub own_keyring: bool,
     /// Machines with [`RootFs::host_root`] work.
     pub host_view: bool,
+    /// Machines may have hundreds of layers (Linux 6.8). `false`: as many as one page of their names has room for.
+    pub many_layers: bool,
     /// What enforces [`SpawnRequest::limits`].
     pub limits: LimitMeans,
 }

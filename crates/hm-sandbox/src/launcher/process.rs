@@ -53,6 +53,7 @@ impl Context {
             scopes_abstract_sockets: self.scopes_sockets,
             own_keyring: self.own_keyring,
             host_view: self.host_view.is_some(),
+            many_layers: !self.classic_mount,
             limits: self.places.means(self.rootless),
         }
     }

@@ -49,7 +49,7 @@ pub(super) fn start(body: &[u8], channel: &Channel) -> Result<Context, SetupErro
         filter: Filter::compile().map_err(at(Stage::Confine, "seccomp"))?,
         scopes_sockets: sys::can_scope_abstract_sockets(),
         device_nodes: !rootless && in_first_user_namespace(),
-        classic_mount: plan.classic_mount || overlay::takes_options_as_a_string(),
+        classic_mount: plan.classic_mount || !overlay::takes_layers_one_by_one(),
         host_view: None,
         places,
         slirp4netns: plan.slirp4netns.clone(),

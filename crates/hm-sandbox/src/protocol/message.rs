@@ -446,6 +446,7 @@ fn write_confinement(w: &mut Writer, confinement: &Confinement) {
     w.bool(confinement.scopes_abstract_sockets);
     w.bool(confinement.own_keyring);
     w.bool(confinement.host_view);
+    w.bool(confinement.many_layers);
     let LimitMeans { cpus, memory, pids } = confinement.limits;
     for means in [cpus, memory, pids] {
         w.u8(means as u8);
@@ -458,6 +459,7 @@ fn read_confinement(r: &mut Reader<'_>) -> Result<Confinement, Malformed> {
         scopes_abstract_sockets: r.bool()?,
         own_keyring: r.bool()?,
         host_view: r.bool()?,
+        many_layers: r.bool()?,
         limits: LimitMeans {
             cpus: read_means(r)?,
             memory: read_means(r)?,

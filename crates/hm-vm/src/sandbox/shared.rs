@@ -25,6 +25,8 @@ use crate::user::Identity;
 const FLATTEN_BESIDE: usize = 64;
 /// One with this many before a machine boots from it: the kernel takes 500 (`OVL_MAX_STACK`).
 const FLATTEN_FIRST: usize = 300;
+/// The same where the names of all layers have to fit into one page.
+const FLATTEN_FIRST_OF_FEW: usize = 48;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -165,7 +167,11 @@ impl Shared {
     /// What is to be mounted for a snapshot, with few enough layers.
     pub(super) async fn stack(self: &Arc<Self>, snapshot: &SnapshotRef) -> Result<Stack, VmError> {
         let stack = self.store.snapshots().stack(snapshot).map_err(snapshot_error)?;
-        if stack.depth < FLATTEN_FIRST {
+        if stack.depth < FLATTEN_FIRST_OF_FEW {
+            return Ok(stack);
+        }
+        let many_layers = self.launcher().await?.confinement().many_layers;
+        if many_layers && stack.depth < FLATTEN_FIRST {
             return Ok(stack);
         }
         let (shared, snapshot) = (Arc::clone(self), snapshot.clone());

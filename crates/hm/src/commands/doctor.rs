@@ -267,6 +267,7 @@ mod tests {
             scopes_abstract_sockets: false,
             own_keyring: true,
             host_view: false,
+            many_layers: true,
             limits: LimitMeans {
                 cpus: LimitedBy::ControlGroup2,
                 memory: LimitedBy::ControlGroup2,
