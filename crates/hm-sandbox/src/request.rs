@@ -16,6 +16,9 @@ pub struct LauncherSettings {
     /// The program that connects [`Network::Isolated`]: slirp4netns(1), by its absolute path. It is
     /// started when the first such step comes. `None`: such steps are refused.
     pub slirp4netns: Option<PathBuf>,
+    /// How many files a command may have open before it raises the limit itself (`RLIMIT_NOFILE`, its soft limit); `None`: as
+    /// many as the caller. It is no more than the caller's hard limit.
+    pub open_files: Option<u64>,
 }
 
 /// What a launcher found it can do on this host.

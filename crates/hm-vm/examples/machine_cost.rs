@@ -41,6 +41,7 @@ async fn measure_all() {
         store: store.clone(),
         expose: Vec::new(),
         slirp4netns: None,
+        open_files: None,
     };
     measure(Arc::new(SandboxBackend::new(settings))).await;
     store.close().unwrap();

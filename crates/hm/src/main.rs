@@ -14,6 +14,7 @@ mod import;
 mod init;
 mod limits;
 mod network;
+mod open_files;
 mod output;
 mod process;
 mod pulls;

@@ -18,6 +18,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::images;
 use crate::network::Networks;
+use crate::open_files::OpenFiles;
 use crate::output;
 use crate::process::Process;
 
@@ -123,6 +124,7 @@ fn config_error(error: &ConfigError) -> CliError {
 pub(crate) struct RunSettings {
     pub(crate) default_image: String,
     pub(crate) parallelism: NonZeroUsize,
+    pub(crate) open_files: OpenFiles,
     pub(crate) grace: Duration,
     pub(crate) format: Format,
     pub(crate) store: PathBuf,
@@ -149,8 +151,13 @@ pub(crate) enum Backend {
 const BACKENDS: [&str; 2] = ["sandbox", "docker"];
 
 impl RunSettings {
-    /// Flags over the configuration.
-    pub(crate) fn resolve(args: &RunArgs, places: &Places, process: &Process) -> Result<Self, CliError> {
+    /// Flags over the configuration. What `open_files` has no room for does not run at once.
+    pub(crate) fn resolve(
+        args: &RunArgs,
+        places: &Places,
+        process: &Process,
+        open_files: OpenFiles,
+    ) -> Result<Self, CliError> {
         let Settings {
             backend,
             default_image,
@@ -182,11 +189,11 @@ impl RunSettings {
         // Only images `docker-daemon:NAME` need one; they will say that it can't be reached.
         let engine = engine::host(process).unwrap_or_default();
         let store = store_folder(store_dir, process)?;
+        let wanted = parallelism.and_then(|count| NonZeroUsize::try_from(count).ok());
         Ok(Self {
             default_image,
-            parallelism: parallelism
-                .and_then(|count| NonZeroUsize::try_from(count).ok())
-                .unwrap_or_else(cores),
+            parallelism: open_files.bound(wanted.unwrap_or_else(cores)),
+            open_files,
             grace,
             format: match format {
                 OutputFormat::Human => Format::Human,

@@ -44,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) places: Places,
     /// Connects steps that have a network of their own.
     pub(crate) slirp4netns: Option<PathBuf>,
+    /// The soft limit of open files of commands.
+    pub(crate) open_files: Option<u64>,
 }
 
 impl Context {

@@ -53,6 +53,7 @@ pub(super) fn start(body: &[u8], channel: &Channel) -> Result<Context, SetupErro
         host_view: None,
         places,
         slirp4netns: plan.slirp4netns.clone(),
+        open_files: plan.open_files,
     };
     if let Some(view) = &plan.host_view {
         context.host_view = Some(host_view::mount(view, &context)?);

@@ -45,7 +45,7 @@ impl Group {
 
     fn add(&mut self, place: &Place, limits: &Limits, step: u64) -> Result<(), Errno> {
         place.enable()?;
-        let leased = Leased::make(place.folder(), step)?;
+        let leased = Leased::make(&place.folder, step)?;
         let folder = leased.folder();
         let set = |controller: &Controller| controller.set(folder, place.version, limits);
         let set = place.controllers.iter().try_for_each(set);

@@ -2,6 +2,7 @@
 //! without one is nobody's.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
@@ -17,24 +18,27 @@ const MODE: u32 = 0o700;
 /// A group of this process.
 #[derive(Debug)]
 pub(super) struct Leased {
-    parent: OwnedFd,
+    parent: Rc<OwnedFd>,
     name: String,
     own: OwnedFd,
 }
 
 impl Leased {
     /// Makes a group for the step with this number.
-    pub(super) fn make(parent: BorrowedFd<'_>, step: u64) -> Result<Self, Errno> {
+    pub(super) fn make(parent: &Rc<OwnedFd>, step: u64) -> Result<Self, Errno> {
         let name = format!("{PREFIX}{}-{step}", getpid().as_raw_nonzero());
-        let parent = rustix::io::fcntl_dupfd_cloexec(parent, 0)?;
         for _attempt in 0..ATTEMPTS {
-            match rustix::fs::mkdirat(&parent, &name, Mode::from_raw_mode(MODE)) {
+            match rustix::fs::mkdirat(parent, &name, Mode::from_raw_mode(MODE)) {
                 // What another one left that had the same number and could not be swept.
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno),
             }
             if let Some(own) = lock(parent.as_fd(), &name, FlockOperation::LockExclusive)? {
-                return Ok(Self { parent, name, own });
+                return Ok(Self {
+                    parent: Rc::clone(parent),
+                    name,
+                    own,
+                });
             }
         }
         Err(Errno::BUSY)
@@ -46,7 +50,7 @@ impl Leased {
 
     /// Removes it. One with processes in it stays, and is swept when this process has ended.
     pub(super) fn remove(self) {
-        let _stays = rustix::fs::unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR);
+        let _stays = rustix::fs::unlinkat(&*self.parent, &self.name, AtFlags::REMOVEDIR);
     }
 }
 
@@ -94,11 +98,11 @@ mod tests {
     #[test]
     fn what_nobody_holds_is_swept_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let parent = fs::File::open(folder.path()).unwrap();
+        let parent = Rc::new(OwnedFd::from(fs::File::open(folder.path()).unwrap()));
         for name in ["hm-5-1", "hm-5-x", "hm-", "other", "hm-5-1-1"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let held = Leased::make(parent.as_fd(), 7).unwrap();
+        let held = Leased::make(&parent, 7).unwrap();
         sweep(parent.as_fd());
         let mut left: Vec<_> = fs::read_dir(folder.path())
             .unwrap()
@@ -133,10 +137,10 @@ mod tests {
                     sweep(parent.as_fd());
                 }
             });
-            let parent = fs::File::open(path).unwrap();
+            let parent = Rc::new(OwnedFd::from(fs::File::open(path).unwrap()));
             begun.wait();
             for step in 0..500 {
-                let leased = Leased::make(parent.as_fd(), step).unwrap();
+                let leased = Leased::make(&parent, step).unwrap();
                 fs::write(path.join(&leased.name).join("limit"), "1").unwrap();
                 fs::remove_file(path.join(&leased.name).join("limit")).unwrap();
                 leased.remove();

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::rc::Rc;
 
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -33,7 +34,7 @@ pub(super) struct Place {
     pub(super) version: Version,
     /// What groups in it have or can have.
     pub(super) controllers: Vec<Controller>,
-    folder: OwnedFd,
+    pub(super) folder: Rc<OwnedFd>,
     /// It has processes, which have to go before it can give controllers.
     crowded: bool,
 }
@@ -106,7 +107,7 @@ impl Place {
         (!controllers.is_empty()).then_some(Self {
             version: Version::One,
             controllers,
-            folder,
+            folder: Rc::new(folder),
             crowded: false,
         })
     }
@@ -136,7 +137,7 @@ impl Place {
         controllers.iter().any(|one| one.limits()).then_some(Self {
             version: Version::Two,
             controllers,
-            folder,
+            folder: Rc::new(folder),
             crowded: has_processes,
         })
     }
@@ -145,7 +146,7 @@ impl Place {
         self.controllers.len()
     }
 
-    pub(super) fn folder(&self) -> BorrowedFd<'_> {
+    fn folder(&self) -> BorrowedFd<'_> {
         self.folder.as_fd()
     }
 
@@ -172,11 +173,11 @@ impl Place {
 
     /// Moves the processes of the place to a group of their own.
     fn clear(&self) -> Result<(), Errno> {
-        match rustix::fs::mkdirat(&self.folder, CALLERS, Mode::from_raw_mode(0o755)) {
+        match rustix::fs::mkdirat(self.folder(), CALLERS, Mode::from_raw_mode(0o755)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno),
         }
-        let callers = rustix::fs::openat(&self.folder, CALLERS, FOLDER, Mode::empty())?;
+        let callers = rustix::fs::openat(self.folder(), CALLERS, FOLDER, Mode::empty())?;
         for _attempt in 0..ATTEMPTS {
             let processes = read_file(self.folder(), "cgroup.procs")?;
             if processes.trim().is_empty() {

@@ -99,6 +99,7 @@ pub(crate) struct StartPlan {
     pub(crate) classic_mount: bool,
     pub(crate) ids: IdMap,
     pub(crate) slirp4netns: Option<PathBuf>,
+    pub(crate) open_files: Option<u64>,
     pub(crate) host_view: Option<HostView>,
 }
 
@@ -109,6 +110,7 @@ impl StartPlan {
             classic_mount: r.bool()?,
             ids: read_ids(&mut r)?,
             slirp4netns: r.option(Reader::path)?,
+            open_files: r.option(Reader::u64)?,
             host_view: r.option(|r| {
                 Ok(HostView {
                     dir: r.path()?,
@@ -126,6 +128,7 @@ pub(crate) fn encode_start(settings: &LauncherSettings, ids: IdMap) -> Vec<u8> {
     w.bool(settings.classic_mount);
     write_ids(&mut w, ids);
     w.option(settings.slirp4netns.as_ref(), |w, slirp4netns| w.path(slirp4netns));
+    w.option(settings.open_files.as_ref(), |w, count| w.u64(*count));
     w.option(settings.host_view.as_ref(), |w, view| {
         w.path(&view.dir);
         w.list(&view.hidden, |w, path| w.path(path));

@@ -38,6 +38,7 @@ pub(super) fn start(
         groups: context.has_other_ids().then_some(&groups),
         doors: &confines.doors,
         fallback: &confines.fallback,
+        open_files: context.open_files,
         stdio,
     };
     exec_in_new_process(&context.single_thread, &exec).map_err(|(stage, errno)| {

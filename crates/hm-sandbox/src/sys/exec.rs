@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr;
 
 use rustix::io::Errno;
-use rustix::process::Pid;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{Gid, Uid};
 
 use super::clone::{SingleThread, exit_now};
@@ -30,6 +30,8 @@ pub(crate) struct ExecPlan<'a> {
     /// Control groups to join.
     pub(crate) doors: &'a [OwnedFd],
     pub(crate) fallback: &'a Fallback,
+    /// The soft limit of open files.
+    pub(crate) open_files: Option<u64>,
     pub(crate) stdio: [BorrowedFd<'a>; 3],
 }
 
@@ -124,6 +126,11 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), (Stage, Errno)> {
         rustix::io::write(door, b"0").map_err(limits)?;
     }
     plan.fallback.take_on().map_err(limits)?;
+    if let Some(count) = plan.open_files {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let current = Some(maximum.map_or(count, |hard| hard.min(count)));
+        setrlimit(Resource::Nofile, Rlimit { current, maximum }).map_err(limits)?;
+    }
     let [stdin, stdout, stderr] = plan.stdio;
     rustix::stdio::dup2_stdin(stdin).map_err(stdio)?;
     rustix::stdio::dup2_stdout(stdout).map_err(stdio)?;

@@ -28,6 +28,8 @@ pub struct SandboxSettings {
     pub expose: Vec<PathBuf>,
     /// slirp4netns(1), which connects isolated networks; `None`: there are none.
     pub slirp4netns: Option<PathBuf>,
+    /// How many files commands may have open before they raise the limit themselves; `None`: as many as this process.
+    pub open_files: Option<u64>,
 }
 
 /// Makes machines of Linux namespaces. The program's `main` has to call

@@ -40,6 +40,7 @@ pub(super) struct Shared {
     pub(super) engine: OnceLock<String>,
     expose: Vec<PathBuf>,
     slirp4netns: Option<PathBuf>,
+    open_files: Option<u64>,
     launcher: OnceCell<Launcher>,
     machine_layers: MachineLayers,
     resolved: Mutex<HashMap<ImageDigest, Arc<SandboxImage>>>,
@@ -52,9 +53,11 @@ impl Shared {
             store,
             expose,
             slirp4netns,
+            open_files,
         } = settings;
         Self {
             slirp4netns,
+            open_files,
             store,
             images,
             in_use: InUse::default(),
@@ -79,6 +82,7 @@ impl Shared {
             Launcher::start(LauncherSettings {
                 host_view: Some(view),
                 slirp4netns: self.slirp4netns.clone(),
+                open_files: self.open_files,
                 ..LauncherSettings::default()
             })
             .await

@@ -67,6 +67,7 @@ impl Ground {
                     store: store.clone(),
                     expose: Vec::new(),
                     slirp4netns: None,
+                    open_files: None,
                 };
                 (Arc::new(SandboxBackend::new(settings)), "host")
             }

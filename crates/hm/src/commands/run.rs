@@ -18,6 +18,7 @@ use crate::error::{self, CliError};
 use crate::exit::Exit;
 use crate::images;
 use crate::limits;
+use crate::open_files::OpenFiles;
 use crate::output;
 use crate::process::Process;
 use crate::pulls::PullProgress;
@@ -29,7 +30,7 @@ pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Resu
     let env = parse_env(&args.env)?;
     let timeout = args.timeout.as_deref().map(parse_timeout).transpose()?;
     let places = Places::find(args.input.source.dir.as_deref(), process)?;
-    let mut settings = RunSettings::resolve(args, &places, process)?;
+    let mut settings = RunSettings::resolve(args, &places, process, OpenFiles::raise())?;
     let input = Input::read(&args.input, &places, process)?;
     settings.images.lock = images::read_lock(&input.root)?;
     let pipeline = input.parse()?;

@@ -1,4 +1,6 @@
-//! Steps with `resources`.
+//! Steps with `resources`, and limits of `hm` itself.
+
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -112,4 +114,53 @@ fn an_ordinary_user_is_told_once_what_is_weaker_and_how_to_mend_it() {
     let free = Lab::new();
     let run = run_as_user(&free, &Ir::new().step("s", "true"), &format!("{USER}:3000000:65536\n")).passed();
     assert!(!run.stderr.contains(WEAKER), "{}", run.stderr);
+}
+
+/// `hm` where it may have few files open.
+fn with_files(lab: &Lab, ir: &Ir, soft: u32, hard: u32) -> Run {
+    let hm = lab.run_command(ir);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn $1 && ulimit -Hn $2 && shift 2 && exec \"$@\"", "sh"]);
+    command
+        .args([soft.to_string(), hard.to_string()])
+        .arg(hm.get_program())
+        .args(hm.get_args());
+    command.args(["--parallelism", "200"]).env_clear();
+    for (name, value) in hm.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    Run::of(&command.current_dir(lab.tree()).stdin(Stdio::null()).output().unwrap())
+}
+
+fn two_hundred(command: &str) -> Ir {
+    (0..200).fold(Ir::new(), |ir, number| ir.step(&format!("s{number}"), command))
+}
+
+#[test]
+fn many_steps_at_once_have_room_below_the_hard_limit_of_files() {
+    let lab = Lab::new();
+    let run = with_files(&lab, &two_hundred("ulimit -Sn; sleep 0.3"), 64, 4096).passed();
+    assert!(!run.stderr.contains("run at once"), "{}", run.stderr);
+    for number in 0..200 {
+        assert_eq!(
+            run.stdout(&format!("s{number}")),
+            ["64"],
+            "steps have the user's own limit"
+        );
+    }
+}
+
+#[test]
+fn a_low_hard_limit_of_files_means_fewer_steps_at_once() {
+    for (soft, hard) in [(64, 128), (64, 64)] {
+        let lab = Lab::new();
+        let run = with_files(&lab, &two_hundred("true"), soft, hard).passed();
+        let notes: Vec<&str> = run
+            .stderr
+            .lines()
+            .filter(|line| line.contains("steps run at once"))
+            .collect();
+        assert_eq!(notes.len(), 1, "{}", run.stderr);
+        assert!(notes[0].contains("--nofile="), "{}", notes[0]);
+    }
 }

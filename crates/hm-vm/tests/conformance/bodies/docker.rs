@@ -461,6 +461,7 @@ pub(super) async fn gives_what_the_sandbox_gives(ground: &Ground) {
         store: ground.store.clone(),
         expose: Vec::new(),
         slirp4netns: None,
+        open_files: None,
     });
     let by_sandbox = chain(ground, &sandbox, &format!("dir:{}", folder.display())).await;
     sandbox.close().await.unwrap();
@@ -482,6 +483,7 @@ pub(super) async fn its_images_boot_in_the_sandbox(ground: &Ground) {
             store: ground.store.clone(),
             expose: Vec::new(),
             slirp4netns: None,
+            open_files: None,
         };
         hm_vm::SandboxBackend::new(settings)
     };

@@ -222,6 +222,7 @@ pub(super) async fn files_of_other_users_are_kept_and_removed(ground: &Ground) {
         store: store.clone(),
         expose: Vec::new(),
         slirp4netns: None,
+        open_files: None,
     };
     let backend = SandboxBackend::new(settings);
     let image = backend.resolve_image("host").await.unwrap();
@@ -301,6 +302,7 @@ pub(super) async fn cached_steps_outlive_the_process(ground: &Ground) {
             store: store.clone(),
             expose: Vec::new(),
             slirp4netns: None,
+            open_files: None,
         });
         let hmvm = HmVm::new(HmVmSettings {
             backend: Arc::new(backend),
