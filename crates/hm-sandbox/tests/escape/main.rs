@@ -1,6 +1,6 @@
 //! Attacks on the host from inside a machine. Each has to fail, for root and for an ordinary user.
 //!
-//! As root, one test runs all others again as another user. The program is its own attacker: a machine gets it as
+//! As root, two tests run all others again as another user, without subordinate ids and with some. The program is its own attacker: a machine gets it as
 //! `/attack`, which makes one system call and prints what came of it.
 
 #![expect(
@@ -12,6 +12,8 @@
 mod attack;
 mod host;
 mod kernel;
+#[path = "../sandbox/other_user.rs"]
+mod other_user;
 #[cfg(target_arch = "x86_64")]
 mod program32;
 #[path = "../sandbox/support.rs"]
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     if let Some(code) = attack::run_if_requested() {
         return code;
     }
+    hm_sandbox::take_subordinate_ids();
     let arguments = Arguments::from_args();
     let tests: Vec<Trial> = [kernel::tests(), host::tests(), view::tests(), world::tests()]
         .into_iter()

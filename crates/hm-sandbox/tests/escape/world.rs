@@ -1,18 +1,13 @@
 //! A machine with the attacker in it, and the run of all attacks as an ordinary user.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 
-use hm_sandbox::{Bind, Launcher, RootFs, SpawnRequest};
+use hm_sandbox::{Bind, IdMap, Launcher, RootFs, SpawnRequest};
 use libtest_mimic::Trial;
 
 use crate::attack::PLACE;
-use crate::support::{Bench, Done, launcher, root_test, run, run_with, words};
-
-const NOBODY: u32 = 65534;
+use crate::other_user::{OtherUser, assert_passes, has_subordinate_ids};
+use crate::support::{Bench, Done, launcher, root_test, run, run_with, test, words};
 
 pub(crate) struct World {
     pub(crate) bench: Bench,
@@ -86,27 +81,28 @@ fn bind(source: &Path, target: &Path) -> Bind {
 }
 
 pub(crate) fn tests() -> Vec<Trial> {
-    vec![root_test("rootless::every_attack_fails_as_an_ordinary_user", as_nobody)]
+    vec![
+        root_test("rootless::every_attack_fails_as_an_ordinary_user", as_nobody),
+        root_test(
+            "rootless::every_attack_fails_with_subordinate_ids",
+            with_subordinate_ids,
+        ),
+        test("rootless::the_ids_are_those_that_were_given", ids)
+            .with_ignored_flag(rustix::process::geteuid().is_root()),
+    ]
 }
 
 async fn as_nobody() {
-    let folder = tempfile::Builder::new().prefix("hms-").tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let program = folder.path().join("escape");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    let output = Command::new(&program)
-        .env_clear()
-        .env("TMPDIR", folder.path())
-        .env("PATH", "/usr/bin:/bin")
-        .current_dir("/")
-        .uid(NOBODY)
-        .gid(NOBODY)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("test result: ok"),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert_passes(&mut OtherUser::new().plain("::"), "test result: ok");
+}
+
+async fn with_subordinate_ids() {
+    assert_passes(&mut OtherUser::new().with_subordinate_ids("::"), "test result: ok");
+}
+
+async fn ids() {
+    let launcher = launcher().await;
+    let is_subordinate = matches!(launcher.confinement().ids, IdMap::Subordinate { .. });
+    assert_eq!(is_subordinate, has_subordinate_ids());
+    launcher.close().await.unwrap();
 }

@@ -13,6 +13,7 @@ mod life;
 mod limits;
 mod network;
 mod old_kernel;
+mod other_user;
 mod owned_groups;
 mod rootless;
 mod signals;

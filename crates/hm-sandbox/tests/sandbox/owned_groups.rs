@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 use rustix::fs::XattrFlags;
 
 use crate::limits;
-use crate::rootless::{NOBODY, OtherUser, assert_passes};
+use crate::other_user::{NOBODY, OtherUser, assert_passes};
 use crate::support::{root_test, test};
 
 pub(crate) fn tests() -> Vec<Trial> {
@@ -34,12 +34,12 @@ async fn as_owner() {
     let user = OtherUser::new();
     let script = "program=$1; shift; for place; do echo $$ > \"$place/cgroup.procs\" || exit 1; done
                   exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$program\" owned_groups:: --test-threads 1";
-    let mut command = user.command("sh");
+    let mut command = user.prepared("sh");
     command
         .args(["-c", script, "sh"])
         .arg(&user.program)
         .args(&given.groups);
-    assert_passes(&mut command, 4);
+    assert_passes(&mut command, "4 passed; 0 failed; 0 ignored");
 }
 
 /// Groups of the user.

@@ -2,12 +2,9 @@
 //!
 //! Tests named `user::` run only without root. As root, one test runs them all as another user.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::future::Future;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use hm_sandbox::{ApplyOp, ApplyRequest, IdMap, Launcher, Network, Owner, SandboxError};
@@ -15,10 +12,8 @@ use libtest_mimic::Trial;
 
 use crate::host::{host_launcher, host_machine};
 use crate::limits;
+use crate::other_user::{FIRST_SUBORDINATE, NOBODY, OtherUser, assert_passes, has_subordinate_ids};
 use crate::support::{Bench, launcher, root_test, run, run_with, test};
-
-pub(crate) const NOBODY: u32 = 65534;
-const FIRST_SUBORDINATE: u32 = 3_000_000;
 
 pub(crate) fn tests() -> Vec<Trial> {
     vec![
@@ -40,60 +35,14 @@ pub(crate) fn tests() -> Vec<Trial> {
 
 /// Runs only in [`with_subordinate_ids`].
 fn subordinate_test<F: Future<Output = ()>>(name: &'static str, body: impl FnOnce() -> F + Send + 'static) -> Trial {
-    let table = fs::read_to_string("/etc/subuid").unwrap_or_default();
-    let has_ids = table.contains(&format!("{NOBODY}:{FIRST_SUBORDINATE}:"));
-    test(name, body).with_ignored_flag(rustix::process::geteuid().is_root() || !has_ids)
+    test(name, body).with_ignored_flag(!has_subordinate_ids())
 }
 
-/// The files that give subordinate ids are bound over in a mount namespace, so the host's stay as they are.
 async fn with_subordinate_ids() {
     let user = OtherUser::new();
-    let table = user.folder.path().join("table");
-    fs::write(&table, format!("{NOBODY}:{FIRST_SUBORDINATE}:65536\n")).unwrap();
-    let script = "for file in /etc/subuid /etc/subgid; do mount --bind \"$1\" $file || exit 1; done
-                  exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$2\" subordinate::";
-    let mut command = user.command("unshare");
-    command
-        .args(["--mount", "sh", "-c", script, "sh"])
-        .args([&table, &user.program]);
-    assert_passes(&mut command, 3);
-}
-
-/// What a user who is not root needs to run these tests.
-pub(crate) struct OtherUser {
-    pub(crate) folder: tempfile::TempDir,
-    /// A copy of these tests that the user can reach.
-    pub(crate) program: PathBuf,
-}
-
-impl OtherUser {
-    pub(crate) fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("hms-").tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let program = folder.path().join("sandbox");
-        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-        Self { folder, program }
-    }
-
-    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("TMPDIR", self.folder.path())
-            .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
-            .current_dir("/");
-        command
-    }
-}
-
-/// Runs a command that runs so many tests.
-pub(crate) fn assert_passes(command: &mut Command, tests: usize) {
-    let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains(&format!("{tests} passed; 0 failed; 0 ignored")),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
+    assert_passes(
+        &mut user.with_subordinate_ids("subordinate::"),
+        "3 passed; 0 failed; 0 ignored",
     );
 }
 
@@ -162,9 +111,11 @@ fn user_test<F: Future<Output = ()>>(name: &'static str, body: impl FnOnce() -> 
 }
 
 async fn as_nobody() {
-    let user = OtherUser::new();
     let count = tests().iter().filter(|test| test.name().starts_with("user::")).count();
-    assert_passes(user.command(&user.program).arg("user::").uid(NOBODY).gid(NOBODY), count);
+    assert_passes(
+        &mut OtherUser::new().plain("user::"),
+        &format!("{count} passed; 0 failed; 0 ignored"),
+    );
 }
 
 async fn changes() {
