@@ -10,6 +10,7 @@ use hm_sandbox::{Confinement, SandboxError};
 use super::doctor::{Finding, NAMESPACE_FIXES, State, control_groups, holds, ids, limits};
 use crate::engine;
 use crate::error::CliError;
+use crate::network;
 use crate::process::Process;
 use crate::settings::{ImageCommandSettings, Places};
 
@@ -90,13 +91,9 @@ fn namespaces(sandbox: Result<Confinement, SandboxError>, process: &Process) -> 
 }
 
 fn network(process: &Process) -> Finding {
-    match program("slirp4netns", process) {
-        Some(path) => holds("isolated network", &path.display().to_string()),
-        None => lack_where_fixed(
-            "isolated network",
-            "no helper: steps that ask for it can't have it".to_owned(),
-            Some("sudo apt-get install slirp4netns".to_owned()),
-        ),
+    match network::isolated(process) {
+        Ok(helper) => holds("isolated network", &helper.display().to_string()),
+        Err(lack) => lack_where_fixed("isolated network", lack.what.to_owned(), Some(lack.fix.to_owned())),
     }
 }
 
