@@ -16,7 +16,7 @@ pub use backend::{
     EventsError, ExecutionBackend, Feature, Objection, Rejection, RunOption, RunOptions, RunRequest, StartError,
     control, preflight,
 };
-pub use local::{LocalBackend, LocalSettings, PullEvents, VmRunner};
+pub use local::{KnownKey, LocalBackend, LocalSettings, PullEvents, StepKeys, VmRunner};
 pub use root_images::RootImages;
 pub use runner::{
     BuildContext, Keep, Keepsake, Lookup, RegistryError, RunnerRegistry, StepContext, StepError, StepRunner, causes,

@@ -57,6 +57,21 @@ pub enum CachePolicy {
     },
 }
 
+impl CachePolicy {
+    /// The name that the document writes.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::None => "none",
+            Self::Forever { .. } => "forever",
+            Self::Ttl { .. } => "ttl",
+            Self::OnChange { .. } => "on_change",
+            Self::Compose { .. } => "compose",
+            Self::Auto => "auto",
+            Self::Opaque { name } => name,
+        }
+    }
+}
+
 pub(crate) const KNOWN_POLICIES: [&str; 6] = ["none", "forever", "ttl", "on_change", "compose", "auto"];
 
 /// A policy that is known.

@@ -26,6 +26,6 @@ pub use machine::{
 pub use memory::{MemoryBackend, MemoryImage};
 pub use sandbox::{SandboxBackend, SandboxSettings};
 pub use step::{
-    CacheGuard, HmVm, HmVmError, HmVmSettings, Lookup, LookupAnswer, MemoryCache, ParentState, PendingEntry,
-    Reservation, StepBase, StepCache, StepRun, StepSpec, StepState,
+    CacheGuard, HmVm, HmVmError, HmVmSettings, KeySpec, Lookup, LookupAnswer, MemoryCache, ParentState, PendingEntry,
+    PolicyAnswer, Reservation, StepBase, StepCache, StepRun, StepSpec, StepState,
 };

@@ -11,8 +11,8 @@ use hm_plugin_protocol::{RunId, Stream};
 use hm_store::workspace::CaptureRequest;
 use hm_store::{Clock, Store, StoreSettings, SystemClock};
 use hm_vm::{
-    BootImage, CacheKey, HmVm, HmVmSettings, Lookup, MemoryBackend, MemoryCache, MemoryImage, Network, OutputSink,
-    ParentState, Reservation, StepBase, StepSpec, StepState, StopToken, VmBackend, Workspace,
+    BootImage, CacheKey, HmVm, HmVmSettings, KeySpec, Lookup, MemoryBackend, MemoryCache, MemoryImage, Network,
+    OutputSink, ParentState, Reservation, StepBase, StepSpec, StepState, StopToken, VmBackend, Workspace,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -83,14 +83,16 @@ impl World {
 
     fn spec<'a>(&'a self, step: &'a Step, parent: Option<&'a ParentState>) -> StepSpec<'a> {
         StepSpec {
-            step,
+            keyed: KeySpec {
+                step,
+                runner: "vm",
+                env: &self.env,
+                workdir: "/workspace",
+                workspace: self.workspace.as_ref(),
+                machine_env: &self.machine_env,
+            },
             run_id: RunId(Uuid::nil()),
-            runner: "vm",
-            env: &self.env,
-            workdir: "/workspace",
             base: parent.map_or(StepBase::Image(&self.image), StepBase::Parent),
-            workspace: self.workspace.as_ref(),
-            machine_env: &self.machine_env,
             is_last_child: false,
             keep_snapshot: true,
             keep_failed: false,

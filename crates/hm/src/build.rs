@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hm_exec::{
     BackendHandle, BuildError, BuildOutcome, EventStream, EventsError, ExecutionBackend, Feature, LocalBackend,
-    LocalSettings, PullEvents, Rejection, RunRequest, RunnerRegistry, StartError, VmRunner,
+    LocalSettings, PullEvents, Rejection, RunRequest, RunnerRegistry, StartError, StepError, StepKeys, VmRunner,
 };
 use hm_plugin_protocol::CancelReason;
 use hm_render::{HumanRenderer, HumanSettings, JsonRenderer, Renderer};
@@ -87,7 +87,7 @@ async fn run_on(store: &Store, request: RunRequest, settings: &RunSettings, look
             ));
         }
     });
-    let backend = local_backend(store, made, settings).with_pulls(pulls);
+    let backend = local(store, made, settings).backend.with_pulls(pulls);
     let exit = run_build(&backend, request, &mut signals, settings.format, look).await;
     if let Err(error) = machines.close().await {
         output::note(&format!("warning: {error}"));
@@ -158,8 +158,13 @@ fn sandbox_features(settings: &RunSettings) -> BTreeSet<Feature> {
     always.into_iter().chain(isolated).collect()
 }
 
-/// The execution backend of this machine.
-fn local_backend(store: &Store, made: Chosen, settings: &RunSettings) -> LocalBackend {
+/// The execution backend of this machine with its one runner.
+struct Local {
+    backend: LocalBackend,
+    runner: Arc<VmRunner>,
+}
+
+fn local(store: &Store, made: Chosen, settings: &RunSettings) -> Local {
     let Chosen {
         machines,
         platform,
@@ -173,14 +178,56 @@ fn local_backend(store: &Store, made: Chosen, settings: &RunSettings) -> LocalBa
         default_network: settings.networks.default,
         platform,
     });
-    LocalBackend::new(LocalSettings {
+    let runner = Arc::new(VmRunner::new(hmvm));
+    let backend = LocalBackend::new(LocalSettings {
         name,
         store: store.clone(),
-        runners: RunnerRegistry::new(Arc::new(VmRunner::new(hmvm))),
+        runners: RunnerRegistry::new(runner.clone()),
         features,
         include_git: settings.workspace.include_git,
         include_hm: settings.workspace.include_hm,
-    })
+    });
+    Local { backend, runner }
+}
+
+/// The keys under which [`execute`] would look the steps up. Gets images ready and captures the tree; runs nothing.
+pub(crate) fn step_keys(
+    request: RunRequest,
+    settings: &RunSettings,
+    pulls: &Arc<PullProgress>,
+) -> Result<StepKeys, CliError> {
+    let runtime = wiring::runtime()?;
+    let store = wiring::open_store(&settings.store)?;
+    let keys = runtime.block_on(step_keys_on(&store, request, settings, Arc::clone(pulls)));
+    pulls.end();
+    let closed = store.close();
+    let keys = keys?;
+    closed.map_err(|error| wiring::store_error(&error, &settings.store))?;
+    Ok(keys)
+}
+
+async fn step_keys_on(
+    store: &Store,
+    request: RunRequest,
+    settings: &RunSettings,
+    pulls: Arc<PullProgress>,
+) -> Result<StepKeys, CliError> {
+    let made = machines(store, &request, settings, pulls).await?;
+    let machines = Arc::clone(&made.machines);
+    let Local { backend, runner } = local(store, made, settings);
+    let keys = match backend.build_context(request).await {
+        Ok(build) => runner.step_keys(&build).await.map_err(|error| keys_error(&error)),
+        Err(error) => Err(start_error(&error)),
+    };
+    if let Err(error) = machines.close().await {
+        output::note(&format!("warning: {error}"));
+    }
+    keys
+}
+
+fn keys_error(error: &StepError) -> CliError {
+    let told = CliError::from_error("keys_unknown", Exit::Unavailable, error);
+    error.fixes().into_iter().fold(told, CliError::fix)
 }
 
 async fn run_build(

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default())
@@ -42,7 +42,7 @@ pub(crate) enum Command {
     Image(ImageCommand),
     /// Print the pipelines of this repository as JSON
     Pipelines(SourceArgs),
-    /// Print the IR of one pipeline
+    /// Print the IR of one pipeline, or the cache keys of its steps
     Render(RenderArgs),
     /// Find what is wrong with the pipelines of this repository, without running any
     Check(CheckArgs),
@@ -67,11 +67,11 @@ impl Command {
         match self {
             Self::Run(args) => args.format,
             Self::Check(args) => Some(args.format),
+            Self::Render(args) => Some(args.format.unwrap_or(Format::Human)),
             Self::Doctor(args) => Some(args.format),
             Self::Image(ImageCommand::Ls(args)) => Some(args.format),
             Self::Image(ImageCommand::Pull(_) | ImageCommand::Rm(_) | ImageCommand::Lock(_))
             | Self::Pipelines(_)
-            | Self::Render(_)
             | Self::Graph(_)
             | Self::Init(_)
             | Self::Import(_)
@@ -91,6 +91,7 @@ impl Command {
             Self::Image(ImageCommand::Rm(_)) => "hm image rm",
             Self::Image(ImageCommand::Lock(_)) => "hm image lock",
             Self::Pipelines(_) => "hm pipelines",
+            Self::Render(args) if args.keys => "hm render --keys",
             Self::Render(_) => "hm render",
             Self::Check(_) => "hm check",
             Self::Graph(_) => "hm graph",
@@ -104,7 +105,17 @@ impl Command {
 
     /// Whether it makes machines, or files of machines.
     pub(crate) fn makes_machines(&self) -> bool {
-        matches!(self, Self::Run(_) | Self::Image(_) | Self::Doctor(_))
+        match self {
+            Self::Run(_) | Self::Image(_) | Self::Doctor(_) => true,
+            Self::Render(args) => args.keys,
+            Self::Pipelines(_)
+            | Self::Check(_)
+            | Self::Graph(_)
+            | Self::Init(_)
+            | Self::Import(_)
+            | Self::Schema(_)
+            | Self::Version => false,
+        }
     }
 }
 
@@ -117,16 +128,48 @@ pub(crate) struct SourceArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("of-keys")
+    .args(["env", "backend", "image", "offline", "format"])
+    .multiple(true)
+    .requires("keys"))]
 pub(crate) struct RenderArgs {
-    /// Slug of the pipeline; may be left out where only one is declared
-    pub(crate) pipeline: Option<String>,
-
     #[command(flatten)]
-    pub(crate) source: SourceArgs,
+    pub(crate) input: InputArgs,
 
     /// Fail on fields of the IR that this version does not know
     #[arg(long)]
     pub(crate) strict: bool,
+
+    /// Print the cache key of each step instead, as `hm run` would look it up on the working tree as it stands
+    #[arg(long)]
+    pub(crate) keys: bool,
+
+    #[command(flatten)]
+    pub(crate) build: BuildArgs,
+
+    /// What `--keys` prints on standard output
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+}
+
+/// What of a build decides its keys.
+#[derive(Args, Debug)]
+pub(crate) struct BuildArgs {
+    /// Set a variable in every step; may be repeated
+    #[arg(short, long = "env", value_name = "K=V", action = ArgAction::Append)]
+    pub(crate) env: Vec<String>,
+
+    /// Where steps run
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backend: Option<String>,
+
+    /// Boot every root step from this image instead of its own
+    #[arg(long, value_name = "REF")]
+    pub(crate) image: Option<String>,
+
+    /// Touch no network for images: use those that the store holds
+    #[arg(long)]
+    pub(crate) offline: bool,
 }
 
 #[derive(Args, Debug)]
@@ -281,21 +324,8 @@ pub(crate) struct RunArgs {
     #[arg(short, long)]
     pub(crate) message: Option<String>,
 
-    /// Set a variable in every step; may be repeated
-    #[arg(short, long = "env", value_name = "K=V", action = ArgAction::Append)]
-    pub(crate) env: Vec<String>,
-
-    /// Where steps run
-    #[arg(long, value_name = "NAME")]
-    pub(crate) backend: Option<String>,
-
-    /// Boot every root step from this image instead of its own
-    #[arg(long, value_name = "REF")]
-    pub(crate) image: Option<String>,
-
-    /// Touch no network for images: use those that the store holds
-    #[arg(long)]
-    pub(crate) offline: bool,
+    #[command(flatten)]
+    pub(crate) build: BuildArgs,
 
     /// Steps that run at once; the number of cores where not set
     #[arg(long, value_name = "N")]

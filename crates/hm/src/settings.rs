@@ -12,7 +12,7 @@ use hm_config::{
 use hm_store::ImageSettings;
 use hm_vm::Network;
 
-use crate::cli::{Format, RunArgs};
+use crate::cli::{BuildArgs, Format};
 use crate::engine;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -138,6 +138,13 @@ pub(crate) struct RunSettings {
     pub(crate) engine: String,
 }
 
+/// Flags of a run that no key depends on, but that the configuration knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Looks<'a> {
+    pub(crate) parallelism: Option<&'a str>,
+    pub(crate) format: Option<Format>,
+}
+
 /// What makes the machines.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Backend {
@@ -153,7 +160,8 @@ const BACKENDS: [&str; 2] = ["sandbox", "docker"];
 impl RunSettings {
     /// Flags over the configuration. What `open_files` has no room for does not run at once.
     pub(crate) fn resolve(
-        args: &RunArgs,
+        build: &BuildArgs,
+        looks: Looks<'_>,
         places: &Places,
         process: &Process,
         open_files: OpenFiles,
@@ -168,8 +176,8 @@ impl RunSettings {
             cache_max_bytes,
             sandbox,
             workspace,
-        } = places.resolve(flags(args), process)?;
-        let images = images::settings(&sandbox, process, args.offline)?;
+        } = places.resolve(flags(build, looks), process)?;
+        let images = images::settings(&sandbox, process, build.offline)?;
         let SandboxSettings { network, expose, .. } = sandbox;
         let backend = match backend.as_str() {
             "sandbox" => Backend::Sandbox,
@@ -264,14 +272,14 @@ fn existing(mut folders: Vec<PathBuf>) -> Vec<PathBuf> {
     folders
 }
 
-fn flags(args: &RunArgs) -> Vec<FlagValue> {
-    let format = args.format.map(|format| match format {
+fn flags(build: &BuildArgs, Looks { parallelism, format }: Looks<'_>) -> Vec<FlagValue> {
+    let format = format.map(|format| match format {
         Format::Human => "human".to_owned(),
         Format::Json => "json".to_owned(),
     });
     let given = [
-        ("--backend", "backend", args.backend.clone()),
-        ("--parallelism", "parallelism", args.parallelism.clone()),
+        ("--backend", "backend", build.backend.clone()),
+        ("--parallelism", "parallelism", parallelism.map(str::to_owned)),
         ("--format", "preferences.format", format),
     ];
     given

@@ -58,6 +58,17 @@ impl LocalBackend {
         }
     }
 
+    /// What the steps of the build would be told on the working tree as it stands: as [`ExecutionBackend::start`] with
+    /// all steps, but without a build.
+    pub async fn build_context(&self, request: RunRequest) -> Result<BuildContext, StartError> {
+        let graph = request.pipeline.graph();
+        let selection = Selection::all(graph);
+        let LocalSettings { name, runners, .. } = &self.settings;
+        preflight(name, &self.capabilities(), runners, graph, &selection)?;
+        let workspace = Arc::new(self.capture(&request).await?);
+        Ok(build_context(request, workspace))
+    }
+
     /// Copies the working tree. On a thread of its own, since it uses all cores for a while.
     async fn capture(&self, request: &RunRequest) -> Result<Workspace, StartError> {
         let store = self.settings.store.clone();

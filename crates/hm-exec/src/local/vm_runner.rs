@@ -1,14 +1,18 @@
 //! Steps in machines.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use futures::future::join_all;
+use hm_pipeline_ir::StepIndex;
 use hm_plugin_protocol::{ExecutorInput, RunId, SnapshotRef, StepResult};
 use hm_vm::{
-    BootImage, HmVm, HmVmError, Lookup as VmLookup, LookupAnswer, ParentState, PendingEntry, Reservation, StepBase,
-    StepRun, StepSpec, StepState, StopToken, VmError,
+    BootImage, BootsFrom, HmVm, HmVmError, KeySpec, Lookup as VmLookup, LookupAnswer, ParentState, PendingEntry,
+    PolicyAnswer, Reservation, StepBase, StepRun, StepSpec, StepState, StopToken, VmError,
 };
 
 use super::images::Images;
+use super::step_keys::{KnownKey, StepKeys};
 use crate::runner::{BuildContext, Keepsake, Lookup, StepContext, StepError, StepRunner, WORKDIR, causes};
 
 /// Runs each step in a machine of its own, and uses the cache.
@@ -48,27 +52,61 @@ impl VmRunner {
         parent.map(Boot::Parent).ok_or_else(|| StepError::engine(NoParentState))
     }
 
-    fn spec<'a>(
-        &'a self,
-        context: &'a StepContext,
-        boot: &'a Boot,
-        env: &'a std::collections::BTreeMap<String, String>,
-    ) -> StepSpec<'a> {
+    fn spec<'a>(&'a self, context: &'a StepContext, boot: &'a Boot, env: &'a BTreeMap<String, String>) -> StepSpec<'a> {
         let build = context.build();
         StepSpec {
-            step: context.step(),
+            keyed: self.keyed(build, context.at(), env),
             run_id: build.run_id,
-            runner: &self.name,
-            env,
-            workdir: WORKDIR,
             base: boot.base(),
-            workspace: build.workspace.as_ref(),
-            machine_env: &build.machine_env,
             is_last_child: context.is_last_child(),
             keep_snapshot: context.keep().snapshot,
             keep_failed: context.keep().when_failed,
             grace: build.grace,
         }
+    }
+
+    /// What the step's key depends on, with `env` as [`BuildContext::env`] gives it.
+    fn keyed<'a>(&'a self, build: &'a BuildContext, at: StepIndex, env: &'a BTreeMap<String, String>) -> KeySpec<'a> {
+        KeySpec {
+            step: build.pipeline.graph().step(at),
+            runner: &self.name,
+            env,
+            workdir: WORKDIR,
+            workspace: build.workspace.as_ref(),
+            machine_env: &build.machine_env,
+        }
+    }
+
+    /// The keys under which a build would look its steps up, as far as they are known before any has run. Images are
+    /// got ready where a key depends on them; nothing is executed and the cache isn't asked.
+    pub async fn step_keys(&self, build: &BuildContext) -> Result<StepKeys, StepError> {
+        let graph = build.pipeline.graph();
+        let mut keys = StepKeys::unfilled(graph);
+        for &at in graph.topological() {
+            let env = build.env(at);
+            let spec = self.keyed(build, at, &env);
+            let PolicyAnswer { material, notes } = self.hmvm.policy(&spec).map_err(step_error)?;
+            keys.notes.extend(notes.into_iter().map(|note| (at, note)));
+            let Some(policy) = material else { continue };
+            let known = match graph.parent(at).map(|parent| (parent, keys.of(parent))) {
+                Some((parent, KnownKey::Uncached)) => KnownKey::After(parent),
+                Some((_, KnownKey::After(ancestor))) => KnownKey::After(ancestor),
+                Some((_, KnownKey::Known(key))) => {
+                    let boots_from = BootsFrom::ParentKey(&key);
+                    KnownKey::Known(self.hmvm.key_input(spec, boots_from, policy).key())
+                }
+                None => {
+                    let backend = &**self.hmvm.backend();
+                    let image = self.images.get(backend, build.run_id, build.root_image(at)).await;
+                    let image = image.map_err(StepError::engine)?;
+                    let boots_from = BootsFrom::Image(image.digest());
+                    KnownKey::Known(self.hmvm.key_input(spec, boots_from, policy).key())
+                }
+            };
+            keys.set(at, known);
+        }
+        self.images.forget(build.run_id);
+        Ok(keys)
     }
 
     /// Makes the cache entry. Where that fails the step has passed all the same: it says so in its log, and is run

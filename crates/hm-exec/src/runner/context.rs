@@ -43,6 +43,13 @@ impl BuildContext {
     pub fn root_image(&self, at: StepIndex) -> &str {
         self.images.of(&self.pipeline, at)
     }
+
+    /// The whole environment of a step's command: the pipeline's, and over it what was given for the build.
+    pub fn env(&self, at: StepIndex) -> BTreeMap<String, String> {
+        let mut env = self.pipeline.graph().env(at).clone();
+        env.extend(self.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+        env
+    }
 }
 
 /// The part of the file system that a step has to leave for others.
@@ -99,9 +106,7 @@ impl StepContext {
 
     /// The whole environment of the command: the pipeline's, and over it what was given for the build.
     pub fn env(&self) -> BTreeMap<String, String> {
-        let mut env = self.build.pipeline.graph().env(self.at).clone();
-        env.extend(self.build.env.iter().map(|(name, value)| (name.clone(), value.clone())));
-        env
+        self.build.env(self.at)
     }
 
     /// Where a root step boots from; none for a step that boots from another's snapshot.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use hm_pipeline_ir::NetworkMode;
+use hm_pipeline_ir::{NetworkMode, Step};
 use hm_plugin_protocol::{SnapshotRef, Stream};
 use hm_store::{CacheEntry, CacheError, CacheKey, Clock, NewCacheEntry};
 use serde_json::Value;
@@ -13,8 +13,10 @@ use serde_json::Value;
 use super::cache::StepCache;
 use super::error::HmVmError;
 use super::material::{Gathering, Selections};
-use super::spec::{Lookup, LookupAnswer, PendingEntry, Reservation, StepBase, StepRun, StepSpec, StepState};
-use crate::cache_key::{BootsFrom, KeyInput};
+use super::spec::{
+    KeySpec, Lookup, LookupAnswer, PendingEntry, PolicyAnswer, Reservation, StepBase, StepRun, StepSpec, StepState,
+};
+use crate::cache_key::{BootsFrom, KeyInput, PolicyMaterial};
 use crate::machine::{
     DEFAULT_WORKDIR, ExecOutcome, ExecRequest, Limits, MachineRequest, Network, OutputSink, StopToken, Vm, VmBackend,
 };
@@ -98,6 +100,50 @@ impl HmVm {
         Ok(LookupAnswer { lookup, notes })
     }
 
+    /// What the step's cache policy says, whatever the step boots from.
+    pub fn policy(&self, spec: &KeySpec<'_>) -> Result<PolicyAnswer, HmVmError> {
+        let Some(cache) = &spec.step.cache else {
+            return Ok(PolicyAnswer {
+                material: None,
+                notes: Vec::new(),
+            });
+        };
+        let mut gathering = Gathering {
+            selections: &self.inner.selections,
+            workspace: spec.workspace.map(|workspace| &**workspace),
+            machine_env: spec.machine_env,
+            clock: &*self.inner.settings.clock,
+            notes: Vec::new(),
+        };
+        let material = gathering.material(cache);
+        Ok(PolicyAnswer {
+            material: material.map_err(|source| HmVmError::Policy { source })?,
+            notes: gathering.notes,
+        })
+    }
+
+    /// What the key is made of under which [`HmVm::lookup`] asks the cache. Touches neither cache nor backend.
+    pub fn key_input<'a>(
+        &'a self,
+        spec: KeySpec<'a>,
+        boots_from: BootsFrom<'a>,
+        policy: PolicyMaterial,
+    ) -> KeyInput<'a> {
+        KeyInput {
+            boots_from,
+            cmd: &spec.step.cmd,
+            env: spec.env,
+            workdir: spec.workdir,
+            user: None,
+            platform: &self.inner.settings.platform,
+            runner: spec.runner,
+            runner_args: spec.step.runner_args.as_ref(),
+            network: Some(self.network_mode(spec.step)),
+            policy,
+            sdk_key: spec.step.cache.as_ref().and_then(|cache| cache.key.as_deref()),
+        }
+    }
+
     /// Runs a step. With a reservation, a good result comes back as [`StepRun::pending`].
     ///
     /// When it returns, in whatever way, nothing of the step is running and all its output was given to `sink`.
@@ -164,22 +210,10 @@ impl HmVm {
 
     /// The key of the step with its parts, where its policy keeps results.
     async fn identify(&self, spec: &StepSpec<'_>) -> Result<(Option<(CacheKey, Value)>, Vec<String>), HmVmError> {
-        let Some(cache) = &spec.step.cache else {
-            return Ok((None, Vec::new()));
+        let PolicyAnswer { material, notes } = self.policy(&spec.keyed)?;
+        let Some(policy) = material else {
+            return Ok((None, notes));
         };
-        let settings = &self.inner.settings;
-        let mut gathering = Gathering {
-            selections: &self.inner.selections,
-            workspace: spec.workspace.map(|workspace| &**workspace),
-            machine_env: spec.machine_env,
-            clock: &*settings.clock,
-            notes: Vec::new(),
-        };
-        let policy = gathering
-            .material(cache)
-            .map_err(|source| HmVmError::Policy { source })?;
-        let notes = gathering.notes;
-        let Some(policy) = policy else { return Ok((None, notes)) };
         let content;
         let boots_from = match spec.base {
             StepBase::Image(image) => BootsFrom::Image(image.digest()),
@@ -191,19 +225,7 @@ impl HmVm {
                 }
             },
         };
-        let input = KeyInput {
-            boots_from,
-            cmd: &spec.step.cmd,
-            env: spec.env,
-            workdir: spec.workdir,
-            user: None,
-            platform: &settings.platform,
-            runner: spec.runner,
-            runner_args: spec.step.runner_args.as_ref(),
-            network: Some(self.network_mode(spec)),
-            policy,
-            sdk_key: cache.key.as_deref(),
-        };
+        let input = self.key_input(spec.keyed, boots_from, policy);
         Ok((Some((input.key(), input.parts())), notes))
     }
 
@@ -235,13 +257,13 @@ impl HmVm {
 
     async fn boot(&self, spec: &StepSpec<'_>) -> Result<Box<dyn Vm>, HmVmError> {
         let request = MachineRequest {
-            workspace: spec.workspace.cloned(),
-            network: match self.network_mode(spec) {
+            workspace: spec.keyed.workspace.cloned(),
+            network: match self.network_mode(spec.keyed.step) {
                 NetworkMode::Host => Network::Host,
                 NetworkMode::Isolated => Network::Isolated,
                 NetworkMode::None => Network::None,
             },
-            limits: spec.step.resources.as_ref().map(Limits::from).unwrap_or_default(),
+            limits: spec.keyed.step.resources.as_ref().map(Limits::from).unwrap_or_default(),
             last: match spec.base {
                 StepBase::Image(_) => false,
                 StepBase::Parent(parent) => spec.is_last_child && !self.cached().contains(&parent.snapshot),
@@ -263,10 +285,10 @@ impl HmVm {
     ) -> Result<StepRun, HmVmError> {
         let begun = Instant::now();
         let ended = machine.exec(ExecRequest {
-            cmd: spec.step.cmd.clone(),
-            env: spec.env.clone(),
+            cmd: spec.keyed.step.cmd.clone(),
+            env: spec.keyed.env.clone(),
             // Nobody named another one: the image may.
-            workdir: (spec.workdir != DEFAULT_WORKDIR).then(|| spec.workdir.to_owned()),
+            workdir: (spec.keyed.workdir != DEFAULT_WORKDIR).then(|| spec.keyed.workdir.to_owned()),
             stop,
             grace: spec.grace,
             sink,
@@ -309,15 +331,15 @@ impl HmVm {
                 snapshot: snapshot.clone(),
                 duration,
                 run_id: spec.run_id,
-                step_key: spec.step.key.as_str().to_owned(),
+                step_key: spec.keyed.step.key.as_str().to_owned(),
             });
         }
         run.snapshot = Some(snapshot);
         Ok(run)
     }
 
-    fn network_mode(&self, spec: &StepSpec<'_>) -> NetworkMode {
-        spec.step.network.unwrap_or(match self.inner.settings.default_network {
+    fn network_mode(&self, step: &Step) -> NetworkMode {
+        step.network.unwrap_or(match self.inner.settings.default_network {
             Network::Host => NetworkMode::Host,
             Network::Isolated => NetworkMode::Isolated,
             Network::None => NetworkMode::None,

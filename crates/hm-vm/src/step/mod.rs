@@ -9,4 +9,7 @@ mod spec;
 pub use cache::{CacheGuard, MemoryCache, StepCache};
 pub use error::HmVmError;
 pub use hmvm::{HmVm, HmVmSettings};
-pub use spec::{Lookup, LookupAnswer, ParentState, PendingEntry, Reservation, StepBase, StepRun, StepSpec, StepState};
+pub use spec::{
+    KeySpec, Lookup, LookupAnswer, ParentState, PendingEntry, PolicyAnswer, Reservation, StepBase, StepRun, StepSpec,
+    StepState,
+};

@@ -11,27 +11,35 @@ use hm_store::{CacheEntry, CacheKey};
 use serde_json::Value;
 
 use super::cache::CacheGuard;
+use crate::cache_key::PolicyMaterial;
 use crate::machine::{BootImage, Usage};
 
-/// Everything about one step that its result may depend on, and what is to be left of it.
-#[derive(Clone, Debug)]
-pub struct StepSpec<'a> {
+/// What of a step its key depends on, beside what it boots from.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec<'a> {
     /// The step as the pipeline says it.
     pub step: &'a Step,
-    /// The build, for the record of who made a cache entry.
-    pub run_id: RunId,
     /// Name of the runner that the step is given to.
     pub runner: &'a str,
     /// The whole environment of the command, below which are only the image's and the baseline.
     pub env: &'a BTreeMap<String, String>,
     /// Working folder of the command in the machine.
     pub workdir: &'a str,
-    /// What it boots from.
-    pub base: StepBase<'a>,
     /// The captured workspace of the build.
     pub workspace: Option<&'a Arc<Workspace>>,
     /// The environment that `hm` runs in, for policies that name variables of it.
     pub machine_env: &'a BTreeMap<String, String>,
+}
+
+/// Everything about one step that its result may depend on, and what is to be left of it.
+#[derive(Clone, Debug)]
+pub struct StepSpec<'a> {
+    /// What its key depends on.
+    pub keyed: KeySpec<'a>,
+    /// The build, for the record of who made a cache entry.
+    pub run_id: RunId,
+    /// What it boots from.
+    pub base: StepBase<'a>,
     /// No other step boots from what this one boots from any more.
     pub is_last_child: bool,
     /// Keep the file system of a step that passed, although it isn't cached.
@@ -67,6 +75,15 @@ pub enum StepState {
     Key(CacheKey),
     /// The content of its snapshot, hashed when a cacheable child asks.
     Content,
+}
+
+/// What a step's cache policy says.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PolicyAnswer {
+    /// What it adds to the key; `None` where it keeps no result.
+    pub material: Option<PolicyMaterial>,
+    /// For the step's log, such as a path of `on_change` that matches nothing.
+    pub notes: Vec<String>,
 }
 
 /// What the cache says about a step.

@@ -1,5 +1,6 @@
 //! The document that a command works on: a pipeline of the repository, or a file.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -49,6 +50,11 @@ impl Input {
             slug: Some(chosen.slug.clone()),
             root: source.root,
         })
+    }
+
+    /// The document as text. One that [`Input::parse`] takes is JSON, and so UTF-8 (RFC 8259 §8.1).
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.document)
     }
 
     pub(super) fn parse(&self) -> Result<Pipeline, CliError> {

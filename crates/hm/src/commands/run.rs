@@ -22,43 +22,32 @@ use crate::open_files::OpenFiles;
 use crate::output;
 use crate::process::Process;
 use crate::pulls::PullProgress;
-use crate::settings::{Backend, Places, RunSettings};
+use crate::settings::{Backend, Looks, Places, RunSettings};
 use crate::users;
 
 /// Runs one build and ends as it ended.
 pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Result<Exit, CliError> {
-    let env = parse_env(&args.env)?;
+    let env = parse_env(&args.build.env)?;
     let timeout = args.timeout.as_deref().map(parse_timeout).transpose()?;
     let places = Places::find(args.input.source.dir.as_deref(), process)?;
-    let mut settings = RunSettings::resolve(args, &places, process, OpenFiles::raise())?;
+    let looks = Looks {
+        parallelism: args.parallelism.as_deref(),
+        format: args.format,
+    };
+    let mut settings = RunSettings::resolve(&args.build, looks, &places, process, OpenFiles::raise())?;
     let input = Input::read(&args.input, &places, process)?;
-    settings.images.lock = images::read_lock(&input.root)?;
-    let pipeline = input.parse()?;
-    for problem in pipeline.warnings() {
-        output::note(&format!("warning: {}", error::located(problem, &input.origins)));
-    }
+    let request = request(input, env, args.build.image.as_deref(), &mut settings, process)?;
     let request = RunRequest {
-        run_id: RunId(Uuid::now_v7()),
-        pipeline: Arc::new(pipeline),
-        source_root: input.root,
-        slug: input.slug,
-        env,
-        machine_env: process.env.clone(),
         options: RunOptions {
             keep_going: args.keep_going,
             no_cache: args.no_cache,
             timeout,
-            images: RootImages {
-                default: settings.default_image.clone(),
-                forced: args.image.clone(),
-            },
-            grace: settings.grace,
             only: (!args.step.is_empty()).then(|| args.step.iter().map(StepKey::new).collect()),
-            ..RunOptions::new(settings.parallelism, settings.default_image.clone())
+            ..request.options
         },
         branch: args.branch.clone(),
         message: args.message.clone(),
-        stop_starting: CancellationToken::new(),
+        ..request
     };
     if settings.backend == Backend::Sandbox {
         let users = users::note(hm_sandbox::subordinate_ids(), process);
@@ -72,7 +61,42 @@ pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Resu
     build::execute(request, &settings, look)
 }
 
-fn parse_env(pairs: &[String]) -> Result<BTreeMap<String, String>, CliError> {
+/// The build of a document, with what decides its keys. Tells what is odd about the document.
+pub(super) fn request(
+    input: Input,
+    env: BTreeMap<String, String>,
+    forced_image: Option<&str>,
+    settings: &mut RunSettings,
+    process: &Process,
+) -> Result<RunRequest, CliError> {
+    settings.images.lock = images::read_lock(&input.root)?;
+    let pipeline = input.parse()?;
+    for problem in pipeline.warnings() {
+        output::note(&format!("warning: {}", error::located(problem, &input.origins)));
+    }
+    Ok(RunRequest {
+        run_id: RunId(Uuid::now_v7()),
+        pipeline: Arc::new(pipeline),
+        source_root: input.root,
+        slug: input.slug,
+        env,
+        machine_env: process.env.clone(),
+        options: RunOptions {
+            images: RootImages {
+                default: settings.default_image.clone(),
+                forced: forced_image.map(str::to_owned),
+            },
+            grace: settings.grace,
+            ..RunOptions::new(settings.parallelism, settings.default_image.clone())
+        },
+        branch: None,
+        message: None,
+        stop_starting: CancellationToken::new(),
+    })
+}
+
+/// The variables of `-e`.
+pub(super) fn parse_env(pairs: &[String]) -> Result<BTreeMap<String, String>, CliError> {
     pairs.iter().map(|pair| parse_variable(pair)).collect()
 }
 
@@ -81,7 +105,7 @@ fn parse_variable(pair: &str) -> Result<(String, String), CliError> {
     let invalid = |cause: &str| {
         CliError::new("env_invalid", Exit::Usage, format!("`-e {pair}` is not K=V"))
             .cause(cause)
-            .fix("hm run -e NAME=value")
+            .again("", "-e NAME=value")
     };
     let (name, value) = pair.split_once('=').ok_or_else(|| invalid("there is no `=` in it"))?;
     let mut characters = name.chars();

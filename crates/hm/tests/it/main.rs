@@ -33,5 +33,6 @@ mod own_engine;
 #[expect(dead_code, reason = "the tests of the store use more of it")]
 #[path = "../../../hm-store/tests/registry/real.rs"]
 mod real;
+mod render_keys;
 mod support;
 mod tree;

@@ -10,7 +10,7 @@ use hm_plugin_protocol::RunId;
 use hm_sandbox::{IdMap, LimitedBy};
 use hm_store::{Store, StoreSettings, SystemClock};
 use hm_vm::{
-    BootImage, HmVm, HmVmSettings, Limits, Lookup, MachineRequest, Network, ParentState, SandboxBackend,
+    BootImage, HmVm, HmVmSettings, KeySpec, Limits, Lookup, MachineRequest, Network, ParentState, SandboxBackend,
     SandboxSettings, StepBase, StepSpec, StepState, StopToken, Vm, VmBackend,
 };
 use serde_json::json;
@@ -314,14 +314,16 @@ pub(super) async fn cached_steps_outlive_the_process(ground: &Ground) {
         let image = hmvm.backend().resolve_image("host").await.unwrap();
         let env = BTreeMap::new();
         let spec = StepSpec {
-            step: &step,
+            keyed: KeySpec {
+                step: &step,
+                runner: "vm",
+                env: &env,
+                workdir: "/workspace",
+                workspace: None,
+                machine_env: &env,
+            },
             run_id: RunId(Uuid::nil()),
-            runner: "vm",
-            env: &env,
-            workdir: "/workspace",
             base: StepBase::Image(&image),
-            workspace: None,
-            machine_env: &env,
             is_last_child: false,
             keep_snapshot: false,
             keep_failed: false,
