@@ -18,7 +18,7 @@ pub(super) enum Helper {
 }
 
 /// Names that the generated file has already: no job is called so.
-pub(super) const NAMES: [&str; 22] = [
+pub(super) const NAMES: [&str; 21] = [
     "env",
     "filled",
     "functools",
@@ -40,7 +40,6 @@ pub(super) const NAMES: [&str; 22] = [
     "setup_rust",
     "shlex",
     "step",
-    "textwrap",
 ];
 
 impl Helper {
@@ -61,7 +60,7 @@ impl Helper {
     fn modules(self) -> &'static [&'static str] {
         match self {
             Self::Runner => &["functools"],
-            Self::Script => &["shlex", "textwrap"],
+            Self::Script => &["shlex"],
             Self::Filled => &["re"],
             Self::SetupPython => &["shlex"],
             Self::Images | Self::Path | Self::SetupNode | Self::SetupGo | Self::SetupRust => &[],
@@ -132,7 +131,10 @@ def runner(image):
 
 const SCRIPT: &str = r#"def script(text, shell="bash -e"):
     """The lines as a workflow runs them: the first that fails is the last."""
-    return f"{shell} -c {shlex.quote(textwrap.dedent(text).strip())}"
+    margin = text.rpartition("\n")[2]  # of the closing quotes: the lines stand four deeper, values do not
+    if margin.isspace():
+        text = f"\n{text}".replace(f"\n{margin}    ", "\n")
+    return f"{shell} -c {shlex.quote(text.strip())}"
 "#;
 
 const FILLED: &str = r#"def filled(text, shell="bash -e"):

@@ -137,3 +137,20 @@ fn a_secret_stays_out_of_a_command_line_where_the_shell_expands_it() {
     let (made, _) = commands(&step("curl -H \"X: ${{ secrets.PW }}\" 'u:${{ secrets.PW }}'", ""));
     assert_eq!(made, ["bash -e -c 'curl -H \"X: ${PW}\" '\"'\"'u:'\"${PW}\"''\"'\"''"]);
 }
+
+#[test]
+fn lines_of_a_matrix_value_stand_as_they_are() {
+    let lab = Lab::new();
+    lab.write(
+        "ci.yml",
+        "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    strategy:\n      matrix: { x: [\"one\\n  two\"] }\n    steps:\n      \
+         - run: |\n          cat <<'EOF'\n          ${{ matrix.x }}\n          EOF\n",
+    );
+    let imported = lab.hm().args(["import", "github", "ci.yml"]).output().unwrap();
+    assert!(imported.status.success(), "{imported:?}");
+    let output = lab.hm().args(["render", "ci"]).output().unwrap();
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let command = document["graph"]["nodes"][1]["step"]["cmd"].as_str().unwrap();
+    let printed = ran(Command::new("sh").args(["-c", command]));
+    assert_eq!(printed, ("one\n  two\n".to_owned(), Some(0)), "{command}");
+}
