@@ -77,18 +77,18 @@ pub(super) fn become_slirp4netns(
     ready: &OwnedFd,
     errors: OwnedFd,
 ) -> std::io::Error {
-    let told = errors.try_clone().and_then(|output| {
-        fcntl_setfd(ready, FdFlags::empty())?;
-        Ok(output)
-    });
-    let output = match told {
+    // It inherits the end that it writes to.
+    let output = match fcntl_setfd(ready, FdFlags::empty())
+        .map_err(Into::into)
+        .and_then(|()| errors.try_clone())
+    {
         Ok(output) => output,
         Err(error) => return error,
     };
     let mut command = Command::new(program);
     command
         .args(["--configure", &format!("--mtu={MTU}"), &format!("--cidr={NETWORK}")])
-        // The gateway's own address is that of the host's loopback else.
+        // The address of its next hop is that of the host's loopback else.
         .arg("--disable-host-loopback")
         // No view of the host's files, and no call that it doesn't need.
         .args(["--enable-sandbox", "--enable-seccomp"])
