@@ -1,4 +1,4 @@
-# Started by hm as `python -S boot.py FOLDER SECONDS [FILE...]`. Any version of Python can read this file, also one that is too
+# Started by hm as `python -S boot.py FOLDER SECONDS PATIENCE [FILE...]`. Any version of Python can read this file, also one that is too
 # old for the packages beside it, and it says so.
 import sys
 
@@ -16,7 +16,7 @@ def main():
     sys.pycache_prefix = None
     import hm_host
 
-    return hm_host.main(here, sys.argv[1], float(sys.argv[2]), sys.argv[3:])
+    return hm_host.main(here, sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])
 
 
 sys.exit(main())

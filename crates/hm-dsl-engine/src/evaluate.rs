@@ -48,10 +48,13 @@ impl EvalSettings {
     }
 }
 
-/// What each of the remaining files may take when one has used up its time: half of it, but no less than a second for that
-/// reason. So ten Python files that don't end take two minutes and not ten.
-pub(crate) fn less_time(time: Duration) -> Duration {
-    (time / 2).max(time.min(Duration::from_secs(1)))
+/// So many files of one language may use up their time; what comes after them is not evaluated. Each of the others has its
+/// whole time, so one that doesn't end makes no slow one fail.
+pub(crate) const MOST_LATE: usize = 5;
+
+/// The problem of a file that comes after [`MOST_LATE`] others.
+pub(crate) fn not_evaluated() -> String {
+    "hm: not evaluated, since too many before it ran out of their time\n  fix: mend those first".to_owned()
 }
 
 /// The problem of a file that used up its time.

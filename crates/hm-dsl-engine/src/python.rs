@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::discover::PipelineDir;
 use crate::envelope::{FileProblem, PipelineDefinition};
 use crate::error::DslError;
-use crate::evaluate::{Declared, EvalSettings, less_time, too_long};
+use crate::evaluate::{Declared, EvalSettings, MOST_LATE, too_long};
 use crate::interpreter::{self, Interpreter, PythonOrigin};
 use crate::origins::{Noted, Place};
 use crate::process::{self, Ended, Patience};
@@ -41,7 +41,7 @@ struct Report {
 #[derive(Deserialize)]
 struct ReportedProblem {
     file: PathBuf,
-    line: u32,
+    line: Option<u32>,
     pipeline: Option<String>,
     message: String,
     traceback: String,
@@ -53,8 +53,10 @@ enum Outcome {
     /// It did not come past one file.
     Broken {
         problem: FileProblem,
-        /// Because the time was over.
+        /// Because its time was over.
         late: bool,
+        /// The files before it that ran out of their time, with their problems.
+        before: Vec<(PathBuf, FileProblem)>,
     },
 }
 
@@ -71,15 +73,17 @@ pub(crate) fn evaluate_python(
         dir,
         files: dir.python_files().to_vec(),
         settings,
-        time: settings.python_time,
+        patience: MOST_LATE,
     };
     let mut broken = Vec::new();
     let report = loop {
         match evaluation.run_new_enough(output)? {
             Outcome::Report(report) => break report,
-            Outcome::Broken { problem, late } => {
-                if late {
-                    evaluation.time = less_time(evaluation.time);
+            Outcome::Broken { problem, late, before } => {
+                evaluation.patience = evaluation.patience.saturating_sub(before.len() + usize::from(late));
+                for (file, problem) in before {
+                    evaluation.leave_out(&file);
+                    broken.push(problem);
                 }
                 let is_known = evaluation.leave_out(&problem.file);
                 broken.push(problem);
@@ -109,12 +113,12 @@ struct Evaluation<'a> {
     /// The names of the files.
     files: Vec<String>,
     settings: &'a EvalSettings,
-    /// What each file may take.
-    time: Duration,
+    /// How many of the files may still run out of their time.
+    patience: usize,
 }
 
 impl Evaluation<'_> {
-    /// Runs all files; false where `file` is none of them.
+    /// Runs the others only; false where `file` is none of them.
     fn leave_out(&mut self, file: &Path) -> bool {
         let before = self.files.len();
         self.files.retain(|name| self.dir.dir().join(name) != file);
@@ -156,7 +160,8 @@ impl Evaluation<'_> {
             OsString::from("-S"),
             self.sdk.join("boot.py").into(),
             self.dir.dir().into(),
-            self.time.as_secs_f64().to_string().into(),
+            self.settings.python_time.as_secs_f64().to_string().into(),
+            self.patience.to_string().into(),
         ]);
         arguments.extend(self.files.iter().map(OsString::from));
         let child =
@@ -169,18 +174,21 @@ impl Evaluation<'_> {
             })?;
         let patience = Patience {
             start: START,
-            line: self.time.saturating_add(GRACE),
+            line: self.settings.python_time.saturating_add(GRACE),
         };
-        let mut begun = |line: &[u8]| self.settings.tell_begun(&path_of(line));
+        let mut begun = |line: &[u8]| {
+            if !is_problem(line) {
+                self.settings.tell_begun(&path_of(line));
+            }
+        };
         let ended = process::wait(child, patience, &mut begun, output).map_err(DslError::Connection)?;
         self.outcome(python, &ended)
     }
 
-    /// The report: a line for each file as it was begun, then the object.
+    /// The report: a line for each file as it was begun, or ran out of its time; then the object.
     fn outcome(&self, python: &Interpreter, ended: &Ended) -> Result<Outcome, DslError> {
-        let mut lines = ended.report.rsplitn(3, |byte| *byte == b'\n');
-        let report = lines.next().unwrap_or_default();
-        let begun = lines.next();
+        let mut lines: Vec<&[u8]> = ended.report.split(|byte| *byte == b'\n').collect();
+        let report = lines.pop().unwrap_or_default();
         let is_whole = !report.is_empty() && (ended.status.success() || ended.late);
         if is_whole {
             return serde_json::from_slice(report)
@@ -190,7 +198,8 @@ impl Evaluation<'_> {
                     source,
                 });
         }
-        let Some(file) = begun.filter(|_| !asked_to_stop(ended.status)) else {
+        let (before, last) = read_lines(&lines);
+        let Some(file) = last.filter(|_| !asked_to_stop(ended.status)) else {
             return Err(if ended.late {
                 DslError::NoAnswer {
                     python: python.program.clone(),
@@ -205,7 +214,7 @@ impl Evaluation<'_> {
             });
         };
         let message = if ended.late {
-            too_long(self.time)
+            too_long(self.settings.python_time)
         } else {
             format!(
                 "hm: Python ended while it evaluated the file ({})\n  fix: raise an error that says why, instead of ending the process",
@@ -214,15 +223,35 @@ impl Evaluation<'_> {
         };
         Ok(Outcome::Broken {
             problem: FileProblem {
-                file: path_of(file),
+                file,
                 line: None,
                 pipeline: None,
                 message,
                 traceback: None,
             },
             late: ended.late,
+            before,
         })
     }
+}
+
+/// Whether a line is a problem and not a path, which are absolute.
+fn is_problem(line: &[u8]) -> bool {
+    line.starts_with(b"{")
+}
+
+/// The files that ran out of their time, with their problems, and the file that was begun last.
+fn read_lines(lines: &[&[u8]]) -> (Vec<(PathBuf, FileProblem)>, Option<PathBuf>) {
+    let mut late = Vec::new();
+    let mut current = None;
+    for line in lines {
+        if !is_problem(line) {
+            current = Some(path_of(line));
+        } else if let (Some(file), Ok(problem)) = (&current, serde_json::from_slice::<ReportedProblem>(line)) {
+            late.push((file.clone(), problem.into()));
+        }
+    }
+    (late, current)
 }
 
 fn path_of(line: &[u8]) -> PathBuf {
@@ -247,7 +276,7 @@ impl From<ReportedProblem> for FileProblem {
         } = reported;
         Self {
             file,
-            line: Some(line),
+            line,
             pipeline,
             message,
             traceback: Some(traceback),

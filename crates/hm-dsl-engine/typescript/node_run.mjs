@@ -34,8 +34,8 @@ function describe(slug, error) {
   return { slug, name: error.name, message: error.message, stack: error.stack ?? "" };
 }
 
-function tell(report) {
-  const bytes = Buffer.from(`${JSON.stringify(report)}\n`);
+function tell(line) {
+  const bytes = Buffer.from(`${line}\n`);
   for (let written = 0; written < bytes.length; ) written += writeSome(bytes, written);
 }
 
@@ -56,15 +56,17 @@ process.on("unhandledRejection", (error, promise) => unhandled.set(promise, erro
 process.on("rejectionHandled", (promise) => unhandled.delete(promise));
 
 const { collect } = await import(collector);
+// From here on the files have their time.
+tell("");
 for (const file of files) {
   try {
     const { pipelines, places, failures } = await collect(await import(urlOf(file)));
     await setImmediate();
     const rejected = [...unhandled.values()].map((error) => describe(null, error));
     unhandled.clear();
-    tell({ pipelines, places, failures: [...failures.map(({ slug, error }) => describe(slug, error)), ...rejected] });
+    tell(JSON.stringify({ pipelines, places, failures: [...failures.map(({ slug, error }) => describe(slug, error)), ...rejected] }));
   } catch (error) {
-    tell({ pipelines: [], places: [], failures: [describe(null, error)] });
+    tell(JSON.stringify({ pipelines: [], places: [], failures: [describe(null, error)] }));
   }
 }
 process.exit(0);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 
-def main(here: str, folder: str, seconds: float, files: list[str]) -> int:
+def main(here: str, folder: str, seconds: float, patience: int, files: list[str]) -> int:
     """Evaluates `files` of `folder`; `here` is the folder of this package and of the SDK.
 
     The report goes to what stdout was at the start. From then on stdout is stderr, for user code and what it runs.
@@ -31,7 +31,7 @@ def main(here: str, folder: str, seconds: float, files: list[str]) -> int:
         import harmont  # noqa: F401 (claims the name before user code can)
 
         sys.path.remove(here)
-    report = evaluate.run(folder, files, Budget(seconds, report_to), installed=installed)
+    report = evaluate.run(folder, files, Budget(seconds, patience, report_to), installed=installed)
     _write(report_to, report.encode())
     _leave()
     return 0

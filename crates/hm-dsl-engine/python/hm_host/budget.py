@@ -1,7 +1,4 @@
-"""The time that one file or pipeline may take.
-
-One that uses it up halves the time of those after it, so that ten of them take two minutes and not ten.
-"""
+"""The time that one file or pipeline may take, and how many may use theirs up."""
 
 from __future__ import annotations
 
@@ -14,8 +11,6 @@ if TYPE_CHECKING:
 
 # Code that catches everything gets the error again after so many seconds, until hm ends the process.
 _AGAIN = 0.5
-# Nobody gets less seconds for what others have used up.
-_LEAST = 1.0
 
 
 class TooLong(BaseException):
@@ -24,11 +19,18 @@ class TooLong(BaseException):
     __module__ = "hm"
 
 
+class NotEvaluated(Exception):
+    """Said of what comes after too many that used up their time."""
+
+    __module__ = "hm"
+
+
 class Budget:
     """Gives each file its time, and tells hm which file it is."""
 
-    def __init__(self, seconds: float, report_to: int) -> None:
-        self._full = self._seconds = seconds
+    def __init__(self, seconds: float, patience: int, report_to: int) -> None:
+        self._seconds = seconds
+        self._patience = patience
         self._report_to = report_to
         self._is_running = False
         self._is_over = False
@@ -38,28 +40,33 @@ class Budget:
 
     def begin(self, file: str) -> None:
         """Starts the time of `file`."""
-        line = file.replace("\n", " ") + "\n"
-        posix.write(self._report_to, line.encode("utf-8", "surrogateescape"))
+        if self._patience == 0:
+            raise NotEvaluated("hm: not evaluated, since too many before it ran out of their time\n  fix: mend those first")
+        self.tell(file.replace("\n", " "))
         self._is_running = True
         # For each file anew: user code may have a handler of its own.
         _signal.signal(_signal.SIGALRM, self._over)
         _signal.setitimer(_signal.ITIMER_REAL, self._seconds, _AGAIN)
 
-    def end(self) -> None:
-        """Nothing runs out any more."""
+    def tell(self, line: str) -> None:
+        """Tells hm at once: the path of a file that is begun, or a problem as a JSON object."""
+        rest = memoryview(line.encode("utf-8", "surrogateescape") + b"\n")
+        while rest:
+            rest = rest[posix.write(self._report_to, rest) :]
+
+    def end(self) -> bool:
+        """Nothing runs out any more; whether the time was used up."""
         self._is_running = False
         _signal.setitimer(_signal.ITIMER_REAL, 0)
-        if self._is_over:
-            self._is_over = False
-            self._seconds = max(self._seconds / 2, min(self._seconds, _LEAST))
+        was_over, self._is_over = self._is_over, False
+        if was_over:
+            self._patience -= 1
+        return was_over
 
     def _over(self, _signal_number: int, _frame: Any) -> None:
         if self._is_running:
             self._is_over = True
-            less = "" if self._seconds == self._full else ", which is less than usual since others ran too long"
-            raise TooLong(
-                f"hm: the file runs longer than {self._seconds:g} s{less}\n  fix: look for a loop that doesn't end"
-            )
+            raise TooLong(f"hm: the file runs longer than {self._seconds:g} s\n  fix: look for a loop that doesn't end")
 
     def _interrupt(self, _signal_number: int, _frame: Any) -> None:
         self.is_interrupted = True

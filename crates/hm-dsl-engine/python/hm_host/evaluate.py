@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from hm_host.budget import TooLong
+from hm_host.budget import NotEvaluated, TooLong
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _evaluate_file(
         exec(code, module.__dict__)
         budget.end()
     except BaseException as error:
-        budget.end()
+        was_over = budget.end()
         if budget.is_interrupted:
             raise
         sys.modules.pop(module_name, None)
@@ -71,7 +71,13 @@ def _evaluate_file(
             from harmont._registry import forget_file
 
             forget_file(path)
-        _add(problems, _problem(error, root, path, 1, None))
+        problem = _problem(error, root, path, None if isinstance(error, NotEvaluated) else 1, None)
+        _add(problems, problem)
+        if was_over:
+            from json import dumps
+
+            # Known then, should another file hold up this interpreter for good.
+            budget.tell(dumps(problem))
 
 
 def _definitions(
@@ -140,7 +146,7 @@ def _add(problems: list[dict[str, Any]], problem: dict[str, Any]) -> None:
         problems.append(problem)
 
 
-def _problem(error: BaseException, root: str, file: str, line: int, slug: str | None) -> dict[str, Any]:
+def _problem(error: BaseException, root: str, file: str, line: int | None, slug: str | None) -> dict[str, Any]:
     """What went wrong, at the innermost line of the user's project that took part."""
     start = end = None
     trace = error.__traceback__

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::DslError;
-use crate::evaluate::too_long;
+use crate::evaluate::{MOST_LATE, not_evaluated, too_long};
 
 use super::confine::Confinement;
 use super::limits::TypeScriptLimits;
@@ -54,7 +54,11 @@ pub(crate) fn evaluate_typescript(
 /// What the evaluating thread tells.
 enum Message {
     Printed(String),
-    Report(FileReport),
+    Report {
+        report: FileReport,
+        /// The file used up its time.
+        late: bool,
+    },
     Failed(rquickjs::Error),
 }
 
@@ -64,18 +68,17 @@ fn evaluate_embedded(
     begun: &dyn Fn(&Path),
     output: &mut dyn Write,
 ) -> Result<Vec<FileReport>, DslError> {
-    let mut settings = settings.clone();
     let mut reports = Vec::with_capacity(files.len());
+    let mut patience = MOST_LATE;
     while let Some(rest) = files.get(reports.len()..).filter(|rest| !rest.is_empty()) {
-        let messages = start(rest.to_vec(), &settings)?;
-        gather(&messages, rest, settings.limits, begun, &mut reports, output)?;
-        // Only a file that used up its time leaves others to do.
-        settings.limits = settings.limits.after_a_late_file();
+        let messages = start(rest.to_vec(), patience, settings)?;
+        let late = gather(&messages, rest, settings.limits, begun, &mut reports, output)?;
+        patience = patience.saturating_sub(late);
     }
     Ok(reports)
 }
 
-/// Takes reports until all of `files` have one, or one of them doesn't come back.
+/// Takes reports until all of `files` have one, or one of them doesn't come back; the number of those that were late.
 fn gather(
     messages: &Receiver<Message>,
     files: &[PathBuf],
@@ -83,15 +86,17 @@ fn gather(
     begun: &dyn Fn(&Path),
     reports: &mut Vec<FileReport>,
     output: &mut dyn Write,
-) -> Result<(), DslError> {
+) -> Result<usize, DslError> {
+    let mut late_files = 0;
     for file in files {
         begun(file);
         let deadline = Instant::now() + limits.time + GRACE;
         loop {
             match messages.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Message::Printed(text)) => output.write_all(text.as_bytes()).map_err(DslError::Output)?,
-                Ok(Message::Report(report)) => {
+                Ok(Message::Report { report, late }) => {
                     reports.push(report);
+                    late_files += usize::from(late);
                     break;
                 }
                 Ok(Message::Failed(source)) => return Err(DslError::TypeScriptEngine { source }),
@@ -99,20 +104,24 @@ fn gather(
                 // stops at its next message, or with the process.
                 Err(RecvTimeoutError::Timeout) => {
                     reports.push(FileReport::failed(file, too_long(limits.time)));
-                    return Ok(());
+                    return Ok(late_files + 1);
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     let message = "hm: the evaluation of the file broke off".to_owned();
                     reports.push(FileReport::failed(file, message));
-                    return Ok(());
+                    return Ok(late_files);
                 }
             }
         }
     }
-    Ok(())
+    Ok(late_files)
 }
 
-fn start(files: Vec<PathBuf>, settings: &TypeScriptSettings<'_>) -> Result<Receiver<Message>, DslError> {
+fn start(
+    files: Vec<PathBuf>,
+    patience: usize,
+    settings: &TypeScriptSettings<'_>,
+) -> Result<Receiver<Message>, DslError> {
     let (sender, receiver) = mpsc::channel();
     let confinement = Confinement::new(settings.root.to_path_buf());
     let env = settings.env.clone();
@@ -121,7 +130,7 @@ fn start(files: Vec<PathBuf>, settings: &TypeScriptSettings<'_>) -> Result<Recei
         .name("hm-typescript".to_owned())
         .stack_size(STACK)
         .spawn(move || {
-            if let Err(error) = work(&files, &confinement, &env, limits, &sender) {
+            if let Err(error) = work(&files, patience, &confinement, &env, limits, &sender) {
                 // Nobody listens any more when this fails.
                 drop(sender.send(Message::Failed(error)));
             }
@@ -130,32 +139,40 @@ fn start(files: Vec<PathBuf>, settings: &TypeScriptSettings<'_>) -> Result<Recei
     Ok(receiver)
 }
 
+/// `patience` is the number of files that may use up their time.
 fn work(
     files: &[PathBuf],
+    mut patience: usize,
     confinement: &Confinement,
     env: &BTreeMap<String, String>,
-    mut limits: TypeScriptLimits,
+    limits: TypeScriptLimits,
     sender: &Sender<Message>,
 ) -> rquickjs::Result<()> {
-    let machine = |limits| {
+    let machine = || {
         let printed = sender.clone();
         let print = Rc::new(move |text| drop(printed.send(Message::Printed(text))));
         Machine::new(confinement, env, limits, print)
     };
-    let mut current = machine(limits)?;
+    let mut current = machine()?;
     for (index, file) in files.iter().enumerate() {
+        if patience == 0 {
+            drop(sender.send(Message::Report {
+                report: FileReport::failed(file, not_evaluated()),
+                late: false,
+            }));
+            continue;
+        }
         let (mut report, health) = current.evaluate(file);
         if report.pipelines.is_empty() && report.problems.is_empty() && !current.is_library(file) {
             report = exports_nothing(file);
         }
-        if sender.send(Message::Report(report)).is_err() {
+        let late = health == Health::OutOfTime;
+        if sender.send(Message::Report { report, late }).is_err() {
             return Ok(());
         }
-        if health == Health::OutOfTime {
-            limits = limits.after_a_late_file();
-        }
+        patience -= usize::from(late);
         if health != Health::Good && index + 1 < files.len() {
-            current = machine(limits)?;
+            current = machine()?;
         }
     }
     Ok(())

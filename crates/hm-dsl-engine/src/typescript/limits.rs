@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::evaluate::less_time;
-
 /// Budgets of the evaluation of TypeScript files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TypeScriptLimits {
@@ -11,16 +9,6 @@ pub struct TypeScriptLimits {
     pub time: Duration,
     /// Memory of the engine, in bytes; files that are evaluated together share it.
     pub memory: usize,
-}
-
-impl TypeScriptLimits {
-    /// Those of the remaining files when one has used up its time.
-    pub(crate) fn after_a_late_file(self) -> Self {
-        Self {
-            time: less_time(self.time),
-            ..self
-        }
-    }
 }
 
 impl Default for TypeScriptLimits {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::FileProblem;
 use crate::error::DslError;
-use crate::evaluate::too_long;
+use crate::evaluate::{MOST_LATE, not_evaluated, too_long};
 use crate::interpreter;
 use crate::process::{self, Ended, Patience};
 
@@ -25,8 +25,8 @@ use super::report::FileReport;
 use super::resolve::{ResolveError, Target, resolve};
 use super::strip::{Mapping, strip};
 
-/// What Node needs to start, beyond the budget of the first file.
-const START: Duration = Duration::from_secs(5);
+/// What Node may need until it comes to the first file.
+const START: Duration = Duration::from_secs(30);
 const PROGRAM: &str = "host:node_run.mjs";
 const HOOKS: &str = "host:node_hooks.mjs";
 
@@ -79,7 +79,6 @@ pub(super) fn evaluate(
     begun: &dyn Fn(&Path),
     output: &mut dyn Write,
 ) -> Result<Vec<FileReport>, DslError> {
-    let mut settings = settings.clone();
     let node = interpreter::in_path(settings.env, "node").ok_or(DslError::NoNode)?;
     let mut graph = Graph::new(settings.root);
     for file in files {
@@ -88,6 +87,7 @@ pub(super) fn evaluate(
     let folder = tempfile::tempdir().map_err(DslError::NodeFiles)?;
     let mut reports = Vec::with_capacity(files.len());
     let mut modules = std::mem::take(&mut graph.modules);
+    let mut patience = MOST_LATE;
     while let Some(rest) = files.get(reports.len()..).filter(|rest| !rest.is_empty()) {
         let input = Input {
             files: rest,
@@ -98,7 +98,7 @@ pub(super) fn evaluate(
         modules = input.modules;
         let mut turns = rest.iter();
         let mut next = || turns.next().map_or((), |file| begun(file));
-        let ended = run(&node, &program, &settings, &mut next, output)?;
+        let ended = run(&node, &program, settings, &mut next, output)?;
         let told = reports.len();
         for (file, line) in rest.iter().zip(
             ended
@@ -114,8 +114,10 @@ pub(super) fn evaluate(
         if let Some(file) = rest.get(reports.len() - told..).and_then(<[_]>::first) {
             reports.push(FileReport::failed(file, broken_off(&ended, settings.limits)));
         }
-        if ended.late {
-            settings.limits = settings.limits.after_a_late_file();
+        patience -= usize::from(ended.late);
+        if patience == 0 {
+            let rest = files.get(reports.len()..).unwrap_or_default();
+            reports.extend(rest.iter().map(|file| FileReport::failed(file, not_evaluated())));
         }
     }
     Ok(reports)
@@ -139,7 +141,7 @@ fn write(folder: &Path, input: &Input<'_>) -> std::io::Result<PathBuf> {
     Ok(folder.join("run.mjs"))
 }
 
-/// `next` hears when the turn of another file comes: with the start, and with the report of the one before it.
+/// `next` hears when the turn of another file comes: with the line that Node is ready, and with the report of the one before it.
 fn run(
     node: &Path,
     program: &Path,
@@ -155,10 +157,9 @@ fn run(
             source,
         })?;
     let patience = Patience {
-        start: START + settings.limits.time,
+        start: START,
         line: settings.limits.time,
     };
-    next();
     process::wait(child, patience, &mut |_| next(), output).map_err(DslError::NodeConnection)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hm_dsl_engine::{DslError, EvalSettings, discover, evaluate};
 
-use crate::support::{Project, slugs};
+use crate::support::{Project, slugs, starts_with_each};
 
 const CI: &str = r#"
 import harmont as hm
@@ -363,28 +363,58 @@ fn a_file_without_end_is_stopped_at_its_line() {
     assert!(!traceback.contains("hm_host"), "{traceback}");
 }
 
+/// A slow file must not fail because of others that never end.
 #[test]
-fn a_file_that_uses_up_its_time_leaves_less_to_the_others() {
+fn files_that_use_up_their_time_leave_the_whole_time_to_the_others() {
     const LOOP: &str = "while True: pass\n";
-    let mut project = Project::new(&[("a.py", LOOP), ("b.py", LOOP), ("c.py", LOOP), ("d.py", CI)]);
+    let whole = format!("import signal\nassert signal.getitimer(signal.ITIMER_REAL)[0] > 1.5\n{CI}");
+    let files = [("a.py", LOOP), ("b.py", LOOP), ("c.py", LOOP), ("d.py", whole.as_str())];
+    let mut project = Project::new(&files);
     project.python_time = Duration::from_secs(2);
     let (begun, files) = std::sync::mpsc::channel();
     project.begun = Some(begun);
     let envelope = project.evaluate();
-    assert_eq!(slugs(&envelope), ["ci"]);
-    let less = " s, which is less than usual since others ran too long";
-    let fix = "fix: look for a loop that doesn't end";
     assert_eq!(
         project.shown(&envelope.problems),
-        [
-            format!("a.py:1: hm: the file runs longer than 2 s\n  {fix}"),
-            format!("b.py:1: hm: the file runs longer than 1{less}\n  {fix}"),
-            format!("c.py:1: hm: the file runs longer than 1{less}\n  {fix}"),
-        ]
+        ["a", "b", "c"].map(|name| format!(
+            "{name}.py:1: hm: the file runs longer than 2 s\n  fix: look for a loop that doesn't end"
+        ))
     );
+    assert_eq!(slugs(&envelope), ["ci"]);
     let told: Vec<_> = files.try_iter().collect();
     let expected = ["a.py", "b.py", "c.py", "d.py", "d.py"]; // the last one again for its pipeline
     assert_eq!(told, expected.map(|name| project.root().join(".hm").join(name)));
+}
+
+/// Two of them hold up the interpreter, so the others are evaluated anew; those that ran out of their time are not.
+#[test]
+fn what_comes_after_too_many_without_end_is_told_not_to_be_evaluated() {
+    const LOOP: &str = "while True: pass\n";
+    const HELD: &str = "sum(range(10 ** 13))\n";
+    let mut project = Project::new(&[
+        ("a.py", LOOP),
+        ("b.py", HELD),
+        ("c.py", "import os\nos._exit(7)\n"),
+        ("d.py", LOOP),
+        ("e.py", LOOP),
+        ("f.py", HELD),
+        ("g.py", CI),
+    ]);
+    project.python_time = Duration::from_millis(200);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), [""; 0]);
+    let shown = project.shown(&envelope.problems);
+    let late = "hm: the file runs longer than 0.2 s";
+    let expected = [
+        format!("a.py:1: {late}"),
+        format!("b.py: {late}"),
+        "c.py: hm: Python ended while it evaluated the file (exit status: 7)".to_owned(),
+        format!("d.py:1: {late}"),
+        format!("e.py:1: {late}"),
+        format!("f.py: {late}"),
+        "g.py: hm: not evaluated, since too many before it ran out of their time\n  fix: mend those first".to_owned(),
+    ];
+    starts_with_each(&shown, &expected);
 }
 
 #[test]

@@ -108,3 +108,12 @@ pub(crate) fn slugs(envelope: &Envelope) -> Vec<&str> {
         .map(|pipeline| pipeline.slug.as_str())
         .collect()
 }
+
+/// One problem for each of the beginnings, in order.
+#[track_caller]
+pub(crate) fn starts_with_each(shown: &[String], beginnings: &[String]) {
+    assert_eq!(shown.len(), beginnings.len(), "{shown:#?}");
+    for (shown, beginning) in shown.iter().zip(beginnings) {
+        assert!(shown.starts_with(beginning), "{beginning}\n{shown}");
+    }
+}
