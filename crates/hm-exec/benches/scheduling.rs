@@ -94,6 +94,7 @@ fn state_alone(pipeline: &Arc<Pipeline>) -> Duration {
         started_at: Timestamp::UNIX_EPOCH,
         accepted: None,
         parallelism: parallelism(),
+        open_lookups: RunOptions::DEFAULT_OPEN_LOOKUPS,
         keep_going: false,
         timeout: None,
         default_runner: "empty".to_owned(),

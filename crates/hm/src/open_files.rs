@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use hm_exec::RunOptions;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::output;
@@ -10,8 +11,19 @@ use crate::output;
 const OF_A_BUILD: u64 = 40;
 /// What each step adds, in `hm` or in the launcher, which has the same limit: with limits on cgroup v1 that one has more.
 const OF_A_STEP: u64 = 6;
+/// What a step adds that is looked up in the cache or waits to start: the lock of its key, and what the look-up reads.
+const OF_A_LOOKUP: u64 = 2;
 /// More is of no use to a build, and programs that go through all possible descriptors get slow.
 const ENOUGH: u64 = 1 << 16;
+
+/// What a build may do at once with the files it may have open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AtOnce {
+    /// Steps that run.
+    pub(crate) steps: NonZeroUsize,
+    /// Steps that are looked up in the cache or wait to start, with the lock of their key.
+    pub(crate) lookups: NonZeroUsize,
+}
 
 /// The limits that were found.
 #[derive(Debug, Clone, Copy)]
@@ -40,29 +52,48 @@ impl OpenFiles {
         }
     }
 
-    /// How many of these steps may run at once, with a note where it is not all of them.
-    pub(crate) fn bound(self, wanted: NonZeroUsize) -> NonZeroUsize {
-        let possible = self.steps();
-        if possible >= wanted {
-            return wanted;
+    /// How much of this may be done at once, with a note where that is fewer steps than wanted.
+    pub(crate) fn share(self, wanted: NonZeroUsize) -> AtOnce {
+        let possible = self.at_once();
+        if possible.steps >= wanted {
+            return AtOnce {
+                steps: wanted,
+                ..possible
+            };
         }
-        let needed = OF_A_BUILD.saturating_add(OF_A_STEP.saturating_mul(wanted.get() as u64));
+        let needed = OF_A_BUILD.saturating_add((OF_A_STEP + OF_A_LOOKUP).saturating_mul(wanted.get() as u64));
+        let runs = if possible.steps.get() == 1 {
+            "step runs"
+        } else {
+            "steps run"
+        };
         output::note(&format!(
-            "note: {possible} steps run at once, not {wanted}: `hm` may open only {} files. To mend it: \
-             sudo prlimit --pid $$ --nofile={needed}",
-            self.hard.unwrap_or_default()
+            "note: {} {runs} at once, not {wanted}: `hm` may open only {} files. To mend it: {}",
+            possible.steps,
+            self.hard.unwrap_or_default(),
+            fix(needed)
         ));
         possible
     }
 
-    fn steps(self) -> NonZeroUsize {
-        let Some(hard) = self.hard else {
-            return NonZeroUsize::MAX;
-        };
-        let steps = hard.saturating_sub(OF_A_BUILD) / OF_A_STEP;
-        let steps = usize::try_from(steps).unwrap_or(usize::MAX);
-        NonZeroUsize::new(steps).unwrap_or(NonZeroUsize::MIN)
+    /// A quarter of the files that a build leaves is for look-ups.
+    fn at_once(self) -> AtOnce {
+        let room = self.hard.map_or(u64::MAX, |hard| hard.saturating_sub(OF_A_BUILD));
+        let lookups = (room / 4 / OF_A_LOOKUP).min(RunOptions::DEFAULT_OPEN_LOOKUPS.get() as u64);
+        let steps = (room - lookups * OF_A_LOOKUP) / OF_A_STEP;
+        AtOnce {
+            steps: at_least_one(steps),
+            lookups: at_least_one(lookups),
+        }
     }
+}
+
+fn at_least_one(count: u64) -> NonZeroUsize {
+    NonZeroUsize::new(usize::try_from(count).unwrap_or(usize::MAX)).unwrap_or(NonZeroUsize::MIN)
+}
+
+fn fix(files: u64) -> String {
+    format!("sudo prlimit --pid $$ --nofile={files}")
 }
 
 #[cfg(test)]
@@ -70,9 +101,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_steps_run_as_have_room() {
-        let steps = |hard| OpenFiles { soft: Some(64), hard }.steps().get();
-        assert_eq!((steps(Some(128)), steps(Some(40 + 6 * 200))), (14, 200));
-        assert_eq!((steps(Some(10)), steps(None)), (1, usize::MAX));
+    fn as_much_is_done_at_once_as_has_room() {
+        let at_once = |hard| {
+            let AtOnce { steps, lookups } = OpenFiles { soft: Some(64), hard }.at_once();
+            (steps.get(), lookups.get())
+        };
+        assert_eq!(at_once(Some(10)), (1, 1));
+        assert_eq!(at_once(Some(64)), (3, 3));
+        assert_eq!(at_once(Some(1024)), (123, 123));
+        assert_eq!(at_once(Some(1 << 20)).1, 1024);
+        assert_eq!(at_once(None), (usize::MAX / 6 - 341, 1024));
     }
 }

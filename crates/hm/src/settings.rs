@@ -18,7 +18,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::images;
 use crate::network::Networks;
-use crate::open_files::OpenFiles;
+use crate::open_files::{AtOnce, OpenFiles};
 use crate::output;
 use crate::process::Process;
 
@@ -123,7 +123,7 @@ fn config_error(error: &ConfigError) -> CliError {
 #[derive(Debug)]
 pub(crate) struct RunSettings {
     pub(crate) default_image: String,
-    pub(crate) parallelism: NonZeroUsize,
+    pub(crate) at_once: AtOnce,
     pub(crate) open_files: OpenFiles,
     pub(crate) grace: Duration,
     pub(crate) format: Format,
@@ -200,7 +200,7 @@ impl RunSettings {
         let wanted = parallelism.and_then(|count| NonZeroUsize::try_from(count).ok());
         Ok(Self {
             default_image,
-            parallelism: open_files.bound(wanted.unwrap_or_else(cores)),
+            at_once: open_files.share(wanted.unwrap_or_else(cores)),
             open_files,
             grace,
             format: match format {

@@ -43,6 +43,9 @@ pub struct RunRequest {
 pub struct RunOptions {
     /// How many steps may run at a time.
     pub parallelism: NonZeroUsize,
+    /// How many steps may hold the lock of their key at a time, which is an open file each: while they are looked up in
+    /// the cache, and from then until they start.
+    pub open_lookups: NonZeroUsize,
     /// A failure leaves independent steps alone.
     pub keep_going: bool,
     /// No earlier result is used; good ones of this build take their place.
@@ -61,10 +64,14 @@ impl RunOptions {
     /// Time between SIGTERM and SIGKILL where nobody says otherwise.
     pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
+    /// Steps that may hold the lock of their key where nobody says otherwise.
+    pub const DEFAULT_OPEN_LOOKUPS: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+
     /// Fail-fast, with cache, all steps, the pipeline's own budget.
     pub fn new(parallelism: NonZeroUsize, default_image: impl Into<String>) -> Self {
         Self {
             parallelism,
+            open_lookups: Self::DEFAULT_OPEN_LOOKUPS,
             keep_going: false,
             no_cache: false,
             timeout: None,

@@ -11,7 +11,6 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::clock::BuildClock;
 use super::event_log::EventLog;
-use super::lookups::LookupQueue;
 use super::step_output::{HeldOutput, LogFailure, StepOutput};
 use super::step_task::{Found, Report, caught, execute, leftovers, look_up, reap};
 use super::timers::Timers;
@@ -55,7 +54,6 @@ pub(crate) struct Dispatcher<L> {
     pulls: PullListener,
     log_failure_told: bool,
     tasks: JoinSet<Report>,
-    lookups: LookupQueue<PendingLookup>,
     timers: Timers,
     stop_preparing: StopToken,
     stops: HashMap<StepIndex, StopToken>,
@@ -77,13 +75,6 @@ const REPORTS_A_TURN: usize = 256;
 
 /// Effects kept room for between inputs; the first input of a large build has many more.
 const EFFECTS_ROOM: usize = 4096;
-
-#[derive(Debug)]
-struct PendingLookup {
-    step: StepIndex,
-    parent_snapshot: Option<SnapshotRef>,
-    keep: Keep,
-}
 
 /// Something that reached the dispatcher.
 enum Happening {
@@ -122,7 +113,6 @@ impl<L: EventLog> Dispatcher<L> {
             pulls,
             log_failure_told: false,
             tasks: JoinSet::new(),
-            lookups: LookupQueue::new(),
             timers: Timers::default(),
             stop_preparing: StopToken::new(),
             stops: HashMap::new(),
@@ -217,7 +207,6 @@ impl<L: EventLog> Dispatcher<L> {
     fn handle_report(&mut self, report: Report) {
         match report {
             Report::LookedUp { step, answer, found } => {
-                self.lookups.turn_ended();
                 self.stops.remove(&step);
                 let mut found = found;
                 self.keep_keepsake(step, found.keepsake.take());
@@ -270,7 +259,6 @@ impl<L: EventLog> Dispatcher<L> {
             }
             effects.shrink_to(EFFECTS_ROOM);
             self.effects = effects;
-            self.start_lookups();
         }
     }
 
@@ -294,12 +282,7 @@ impl<L: EventLog> Dispatcher<L> {
                     snapshot: keep_snapshot,
                     when_failed: false,
                 };
-                self.stops.insert(step, StopToken::new());
-                self.lookups.push(PendingLookup {
-                    step,
-                    parent_snapshot,
-                    keep,
-                });
+                self.look_up(step, parent_snapshot, keep);
             }
             Effect::Replay(step) => self.replay(step),
             Effect::Abandon(step) => drop(self.found.remove(&step)),
@@ -363,37 +346,19 @@ impl<L: EventLog> Dispatcher<L> {
         }
     }
 
-    fn start_lookups(&mut self) {
-        while let Some(PendingLookup {
-            step,
-            parent_snapshot,
-            keep,
-        }) = self.lookups.take_turn()
-        {
-            if self.stops.get(&step).is_none_or(StopToken::is_stopped) {
-                self.lookups.turn_ended();
-                self.stops.remove(&step);
-                self.pending.push(Input::LookedUp {
-                    step,
-                    answer: CacheAnswer::Stopped,
-                });
-                continue;
+    fn look_up(&mut self, step: StepIndex, parent_snapshot: Option<SnapshotRef>, keep: Keep) {
+        self.stops.insert(step, StopToken::new());
+        let said = Arc::new(HeldOutput::default());
+        let context = self.context(step, parent_snapshot, keep, None, Arc::clone(&said) as Arc<dyn StepLog>);
+        match self.runner(step) {
+            Ok(runner) => drop(self.tasks.spawn(look_up(runner, context, said))),
+            Err(unknown) => {
+                let answer = CacheAnswer::Errored {
+                    causes: causes(&unknown),
+                    fixes: Vec::new(),
+                };
+                self.pending.push(Input::LookedUp { step, answer });
             }
-            let runner = match self.runner(step) {
-                Ok(runner) => runner,
-                Err(unknown) => {
-                    self.lookups.turn_ended();
-                    let answer = CacheAnswer::Errored {
-                        causes: causes(&unknown),
-                        fixes: Vec::new(),
-                    };
-                    self.pending.push(Input::LookedUp { step, answer });
-                    continue;
-                }
-            };
-            let said = Arc::new(HeldOutput::default());
-            let context = self.context(step, parent_snapshot, keep, None, Arc::clone(&said) as Arc<dyn StepLog>);
-            self.tasks.spawn(look_up(runner, context, said));
         }
     }
 

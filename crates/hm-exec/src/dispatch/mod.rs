@@ -3,7 +3,6 @@
 mod clock;
 mod dispatcher;
 mod event_log;
-mod lookups;
 mod step_output;
 mod step_task;
 #[cfg(test)]

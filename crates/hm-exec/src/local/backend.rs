@@ -157,6 +157,7 @@ impl LocalBackend {
                 pipeline: request.slug.clone(),
             }),
             parallelism: options.parallelism,
+            open_lookups: options.open_lookups,
             keep_going: options.keep_going,
             timeout: options.timeout.or(request.pipeline.timeout()),
             default_runner: self.settings.runners.default_runner_name().to_owned(),

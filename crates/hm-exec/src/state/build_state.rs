@@ -10,7 +10,8 @@ use jiff::Timestamp;
 
 use super::effect::{Effect, Timer};
 use super::input::Input;
-use super::ranks::{ReadyQueue, longest_remaining};
+use super::lookup_turns::LookupTurns;
+use super::ranks::{RankedQueue, longest_remaining};
 use super::selection::Selection;
 use super::slot::{Phase, Slot};
 use super::turn::Turn;
@@ -32,6 +33,9 @@ pub struct BuildSettings {
     pub accepted: Option<BuildRef>,
     /// How many steps may run at a time.
     pub parallelism: NonZeroUsize,
+    /// How many steps may hold what a look-up takes, such as the lock of a key: while they are looked up, and from then
+    /// until they start.
+    pub open_lookups: NonZeroUsize,
     /// A failure leaves independent steps alone.
     pub keep_going: bool,
     /// Budget of the whole build.
@@ -51,7 +55,9 @@ pub struct BuildState {
     pub(super) settings: BuildSettings,
     pub(super) slots: Vec<Slot>,
     pub(super) remaining_path: Vec<u64>,
-    pub(super) ready: ReadyQueue,
+    pub(super) to_look_up: RankedQueue,
+    pub(super) lookup_turns: LookupTurns,
+    pub(super) ready: RankedQueue,
     pub(super) free_permits: usize,
     pub(super) not_ended: usize,
     pub(super) stopping: Option<CancelReason>,
@@ -80,7 +86,9 @@ impl BuildState {
         Self {
             slots: slots.collect(),
             remaining_path: longest_remaining(graph, selection, known),
-            ready: ReadyQueue::default(),
+            to_look_up: RankedQueue::default(),
+            lookup_turns: LookupTurns::new(settings.open_lookups),
+            ready: RankedQueue::default(),
             free_permits: settings.parallelism.get(),
             not_ended: selection.len(),
             stopping: None,
@@ -119,6 +127,7 @@ impl BuildState {
         }
         turn.tell_dependents();
         turn.start_ready();
+        turn.start_lookups();
         turn.finish_if_done();
     }
 

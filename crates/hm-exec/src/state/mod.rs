@@ -3,10 +3,12 @@
 mod build_state;
 mod effect;
 mod input;
+mod lookup_turns;
 mod ranks;
 mod selection;
 mod slot;
 mod turn;
+mod turn_lookups;
 mod verdict;
 
 pub use build_state::{BuildSettings, BuildState};

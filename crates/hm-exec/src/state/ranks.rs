@@ -42,13 +42,13 @@ fn median(mut known: Vec<u64>) -> u64 {
     *known.select_nth_unstable(middle).1
 }
 
-/// Steps that wait for a permit: longest remaining path first, document order among equals.
+/// Steps that wait for their turn: longest remaining path first, document order among equals.
 #[derive(Debug, Default)]
-pub(super) struct ReadyQueue {
+pub(super) struct RankedQueue {
     heap: BinaryHeap<(u64, Reverse<StepIndex>)>,
 }
 
-impl ReadyQueue {
+impl RankedQueue {
     pub(super) fn push(&mut self, step: StepIndex, remaining: u64) {
         self.heap.push((remaining, Reverse(step)));
     }

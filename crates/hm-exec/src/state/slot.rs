@@ -9,11 +9,13 @@ use hm_plugin_protocol::{CancelReason, SkipReason, SnapshotRef, StepId, StepOutc
 pub(super) enum Phase {
     /// Prerequisites are missing.
     Waiting,
+    /// It waits for its turn to ask the cache.
+    ToLookUp,
     /// The cache is being asked.
     LookingUp,
     /// The cache is being asked, but the answer no longer matters.
     LookupStopping,
-    /// It waits for a permit.
+    /// It waits for a permit. What its look-up holds, such as the lock of its key, stays held.
     Ready,
     /// A runner has it.
     Running,

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::build_state::BuildState;
 use super::effect::{Effect, Timer};
-use super::input::{AttemptEnd, CacheAnswer};
+use super::input::AttemptEnd;
 use super::slot::{Ending, Phase, Slot, StopCause, exit_code_of, status_of};
 
 /// One input being worked in.
@@ -70,52 +70,16 @@ impl Turn<'_> {
         if let Some(reason) = self.state.stopping.filter(|&reason| !self.survives(at, reason)) {
             self.skip(at, SkipReason::Stopped { reason });
         } else if self.state.is_cacheable(at) {
-            let slot = &mut self.state.slots[at.get()];
-            slot.phase = Phase::LookingUp;
-            slot.since = self.now;
-            let open_children = slot.open_children;
-            let parent_snapshot = self.parent_snapshot(at);
-            self.effects.push(Effect::Lookup {
-                step: at,
-                parent_snapshot,
-                keep_snapshot: open_children > 0,
-            });
+            self.state.slots[at.get()].phase = Phase::ToLookUp;
+            self.state.to_look_up.push(at, self.state.remaining_path[at.get()]);
         } else {
             self.become_ready(at);
         }
     }
 
-    fn become_ready(&mut self, at: StepIndex) {
+    pub(super) fn become_ready(&mut self, at: StepIndex) {
         self.state.slots[at.get()].phase = Phase::Ready;
         self.state.ready.push(at, self.state.remaining_path[at.get()]);
-    }
-
-    pub(super) fn looked_up(&mut self, at: StepIndex, answer: CacheAnswer) {
-        match self.state.slots[at.get()].phase {
-            Phase::LookingUp => match answer {
-                CacheAnswer::Hit { tag, snapshot } => self.use_earlier_result(at, tag, snapshot),
-                CacheAnswer::Miss => self.become_ready(at),
-                CacheAnswer::Stopped => self.end(at, unasked_stop()),
-                CacheAnswer::Errored { causes, fixes } => self.end(at, StepOutcome::Errored { causes, fixes }),
-            },
-            Phase::LookupStopping => {
-                if let CacheAnswer::Hit { snapshot, .. } = answer {
-                    self.state.slots[at.get()].snapshot = snapshot;
-                }
-                let reason = self.state.stopping.unwrap_or(CancelReason::StepFailed);
-                self.skip(at, SkipReason::Stopped { reason });
-            }
-            Phase::Waiting | Phase::Ready | Phase::Running | Phase::Stopping(_) | Phase::Ended(_) => {}
-        }
-    }
-
-    fn use_earlier_result(&mut self, at: StepIndex, tag: String, snapshot: Option<SnapshotRef>) {
-        self.state.slots[at.get()].snapshot = snapshot;
-        let step_id = self.state.step_id(at);
-        let key = self.state.step(at).key.as_str().to_owned();
-        self.append(BuildEvent::StepCacheHit { step_id, key, tag });
-        self.effects.push(Effect::Replay(at));
-        self.end(at, StepOutcome::Passed { cached: true });
     }
 
     /// Gives permits to ready steps while there are both.
@@ -130,6 +94,9 @@ impl Turn<'_> {
 
     fn start(&mut self, at: StepIndex) {
         self.state.free_permits -= 1;
+        if self.state.is_cacheable(at) {
+            self.state.lookup_turns.let_go();
+        }
         let slot = &mut self.state.slots[at.get()];
         slot.phase = Phase::Running;
         slot.since = self.now;
@@ -176,7 +143,12 @@ impl Turn<'_> {
         let cause = match self.state.slots[at.get()].phase {
             Phase::Running => None,
             Phase::Stopping(cause) => Some(cause),
-            Phase::Waiting | Phase::LookingUp | Phase::LookupStopping | Phase::Ready | Phase::Ended(_) => return,
+            Phase::Waiting
+            | Phase::ToLookUp
+            | Phase::LookingUp
+            | Phase::LookupStopping
+            | Phase::Ready
+            | Phase::Ended(_) => return,
         };
         self.state.free_permits += 1;
         let outcome = match (end, cause) {
@@ -213,16 +185,23 @@ impl Turn<'_> {
         }
     }
 
-    fn skip(&mut self, at: StepIndex, reason: SkipReason) {
+    pub(super) fn skip(&mut self, at: StepIndex, reason: SkipReason) {
         let phase = &self.state.slots[at.get()].phase;
-        if *phase == Phase::LookupStopping || *phase == Phase::Ready && self.state.is_cacheable(at) {
+        let (holds, is_asked) = (
+            *phase == Phase::Ready && self.state.is_cacheable(at),
+            *phase == Phase::LookupStopping,
+        );
+        if holds {
+            self.state.lookup_turns.let_go();
+        }
+        if holds || is_asked {
             self.effects.push(Effect::Abandon(at));
         }
         self.end(at, StepOutcome::Skipped(reason));
     }
 
     /// The one place where a step becomes terminal.
-    fn end(&mut self, at: StepIndex, outcome: StepOutcome) {
+    pub(super) fn end(&mut self, at: StepIndex, outcome: StepOutcome) {
         let step = self.state.step(at);
         let (key, soft) = (step.key.as_str().to_owned(), step.allow_failure);
         let step_id = self.state.step_id(at);
@@ -419,7 +398,7 @@ impl Turn<'_> {
     fn stop_step(&mut self, at: StepIndex, reason: CancelReason) {
         let slot = &mut self.state.slots[at.get()];
         match slot.phase {
-            Phase::Waiting | Phase::Ready => self.skip(at, SkipReason::Stopped { reason }),
+            Phase::Waiting | Phase::ToLookUp | Phase::Ready => self.skip(at, SkipReason::Stopped { reason }),
             Phase::LookingUp => {
                 slot.phase = Phase::LookupStopping;
                 self.effects.push(Effect::Stop(at));
@@ -447,12 +426,12 @@ impl Turn<'_> {
         self.effects.push(Effect::Finish(verdict));
     }
 
-    fn parent_snapshot(&self, at: StepIndex) -> Option<SnapshotRef> {
+    pub(super) fn parent_snapshot(&self, at: StepIndex) -> Option<SnapshotRef> {
         let parent = self.state.graph().parent(at)?;
         self.state.slots[parent.get()].snapshot.clone()
     }
 
-    fn append(&mut self, event: BuildEvent) {
+    pub(super) fn append(&mut self, event: BuildEvent) {
         self.effects.push(Effect::Append(event));
     }
 
@@ -467,7 +446,7 @@ impl Turn<'_> {
     }
 }
 
-fn unasked_stop() -> StepOutcome {
+pub(super) fn unasked_stop() -> StepOutcome {
     StepOutcome::Errored {
         causes: vec!["the runner stopped the step although nothing told it to".to_owned()],
         fixes: Vec::new(),

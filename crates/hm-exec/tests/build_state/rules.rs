@@ -440,3 +440,41 @@ fn what_a_look_up_holds_is_given_up_where_the_step_is_skipped() {
     let given_up: Vec<u32> = build.abandoned.iter().map(|at| at.as_u32()).collect();
     assert_eq!(given_up, [1, 2], "only what was looked up holds something");
 }
+
+#[test]
+fn steps_are_looked_up_in_turn_and_the_longest_remaining_path_first() {
+    let mut settings = settings(&pipeline(&[
+        step("a").cached(),
+        step("b").cached(),
+        step("long").cached(),
+        step("after long").on(2),
+    ]));
+    settings.parallelism = NonZeroUsize::MIN;
+    settings.open_lookups = NonZeroUsize::new(2).expect("two is not zero");
+    let mut build = Simulation::begun(settings);
+    let asked = |build: &Simulation| -> Vec<u32> { build.looking_up.iter().map(|at| at.as_u32()).collect() };
+    assert_eq!(asked(&build), [0, 2]);
+    build.looked_up(2, CacheAnswer::Miss);
+    assert_eq!(asked(&build), [0, 1], "it runs and holds nothing for later");
+    build.looked_up(0, CacheAnswer::Miss);
+    build.looked_up(1, CacheAnswer::Miss);
+    assert_eq!(build.holding.len(), 2, "both wait for the permit");
+    build.exits(2, 0);
+    assert_eq!(asked(&build), [0_u32; 0]);
+    while build.verdict.is_none() {
+        let running = build.running.first().expect("something runs").as_u32();
+        build.exits(running, 0);
+    }
+    assert_eq!(build.exit_code(), 0);
+}
+
+#[test]
+fn a_step_whose_turn_has_not_come_is_never_looked_up_once_the_build_stops() {
+    let mut settings = settings(&pipeline(&[step("asked").cached(), step("waits").cached()]));
+    settings.open_lookups = NonZeroUsize::MIN;
+    let mut build = Simulation::begun(settings);
+    build.cancel(CancelReason::Interrupt);
+    build.looked_up(0, CacheAnswer::Stopped);
+    assert_eq!(build.fates(), ["skipped: Interrupt", "skipped: Interrupt"]);
+    assert_eq!(build.abandoned.len(), 1, "only what was looked up holds something");
+}

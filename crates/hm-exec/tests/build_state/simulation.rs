@@ -17,6 +17,8 @@ pub(crate) struct Simulation {
     pub(crate) state: BuildState,
     pub(crate) now: Duration,
     pub(crate) looking_up: BTreeSet<StepIndex>,
+    /// Looked up in vain, and neither started nor abandoned.
+    pub(crate) holding: BTreeSet<StepIndex>,
     pub(crate) running: BTreeSet<StepIndex>,
     /// Told to stop.
     pub(crate) told: BTreeSet<StepIndex>,
@@ -39,6 +41,7 @@ pub(crate) fn settings(pipeline: &Arc<Pipeline>) -> BuildSettings {
         started_at: Timestamp::UNIX_EPOCH,
         accepted: None,
         parallelism: NonZeroUsize::new(2).expect("two is not zero"),
+        open_lookups: NonZeroUsize::new(100).expect("not zero"),
         keep_going: false,
         timeout: None,
         default_runner: "vm".to_owned(),
@@ -56,6 +59,7 @@ impl Simulation {
             state: BuildState::new(settings, &|_| None),
             now: Duration::ZERO,
             looking_up: BTreeSet::new(),
+            holding: BTreeSet::new(),
             running: BTreeSet::new(),
             told: BTreeSet::new(),
             timers: BTreeSet::new(),
@@ -83,6 +87,10 @@ impl Simulation {
         for effect in effects {
             self.carry_out(effect);
         }
+        assert!(
+            self.looking_up.len() + self.holding.len() <= self.state.settings().open_lookups.get(),
+            "more look-ups than may be open"
+        );
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -96,7 +104,10 @@ impl Simulation {
                 assert!(self.looking_up.insert(step), "looked up twice: {step:?}");
             }
             Effect::Replay(step) => self.replayed.push(step),
-            Effect::Abandon(step) => assert!(self.abandoned.insert(step), "abandoned twice: {step:?}"),
+            Effect::Abandon(step) => {
+                self.holding.remove(&step);
+                assert!(self.abandoned.insert(step), "abandoned twice: {step:?}");
+            }
             Effect::Start {
                 step,
                 parent_snapshot,
@@ -106,6 +117,7 @@ impl Simulation {
                 self.check_parent(step, parent_snapshot.as_ref());
                 assert!(!self.started.contains(&step), "started twice: {step:?}");
                 self.started.push(step);
+                self.holding.remove(&step);
                 self.running.insert(step);
                 self.keeps.insert(step, (keep_snapshot, keep_when_failed));
                 assert!(
@@ -131,7 +143,7 @@ impl Simulation {
             }
             Effect::Finish(verdict) => {
                 assert!(
-                    self.running.is_empty() && self.looking_up.is_empty(),
+                    self.running.is_empty() && self.looking_up.is_empty() && self.holding.is_empty(),
                     "finished while steps are at work"
                 );
                 assert!(
@@ -196,6 +208,9 @@ impl Simulation {
     pub(crate) fn looked_up(&mut self, step: u32, answer: CacheAnswer) {
         let at = StepIndex::new(step);
         assert!(self.looking_up.remove(&at), "{step} is not being looked up");
+        if answer == CacheAnswer::Miss {
+            self.holding.insert(at);
+        }
         self.tell(Input::LookedUp { step: at, answer });
     }
 

@@ -87,7 +87,8 @@ pub(super) fn request(
                 forced: forced_image.map(str::to_owned),
             },
             grace: settings.grace,
-            ..RunOptions::new(settings.parallelism, settings.default_image.clone())
+            open_lookups: settings.at_once.lookups,
+            ..RunOptions::new(settings.at_once.steps, settings.default_image.clone())
         },
         branch: None,
         message: None,

@@ -144,6 +144,7 @@ impl Trial {
             started_at: Timestamp::UNIX_EPOCH,
             accepted: None,
             parallelism: NonZeroUsize::new(self.parallelism).expect("at least one"),
+            open_lookups: NonZeroUsize::MIN,
             keep_going: self.keep_going,
             timeout: self.timeout,
             default_runner: "scripted".to_owned(),
