@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use hm_exec::RunOptions;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::error::CliError;
+use crate::exit::Exit;
 use crate::output;
 
 /// What a build has open apart from its steps.
@@ -53,13 +55,16 @@ impl OpenFiles {
     }
 
     /// How much of this may be done at once, with a note where that is fewer steps than wanted.
-    pub(crate) fn share(self, wanted: NonZeroUsize) -> AtOnce {
+    pub(crate) fn share(self, wanted: NonZeroUsize) -> Result<AtOnce, CliError> {
+        if let Some(hard) = self.hard.filter(|&hard| hard < OF_A_BUILD) {
+            return Err(too_few(hard));
+        }
         let possible = self.at_once();
         if possible.steps >= wanted {
-            return AtOnce {
+            return Ok(AtOnce {
                 steps: wanted,
                 ..possible
-            };
+            });
         }
         let needed = OF_A_BUILD.saturating_add((OF_A_STEP + OF_A_LOOKUP).saturating_mul(wanted.get() as u64));
         let runs = if possible.steps.get() == 1 {
@@ -73,7 +78,7 @@ impl OpenFiles {
             self.hard.unwrap_or_default(),
             fix(needed)
         ));
-        possible
+        Ok(possible)
     }
 
     /// A quarter of the files that a build leaves is for look-ups.
@@ -90,6 +95,16 @@ impl OpenFiles {
 
 fn at_least_one(count: u64) -> NonZeroUsize {
     NonZeroUsize::new(usize::try_from(count).unwrap_or(usize::MAX)).unwrap_or(NonZeroUsize::MIN)
+}
+
+fn too_few(hard: u64) -> CliError {
+    CliError::new(
+        "files_limited",
+        Exit::Unavailable,
+        format!("a build needs {OF_A_BUILD} open files, and `hm` may have {hard}"),
+    )
+    .cause("the hard limit of open files (ulimit -Hn)")
+    .fix(fix(1024))
 }
 
 fn fix(files: u64) -> String {

@@ -200,7 +200,7 @@ impl RunSettings {
         let wanted = parallelism.and_then(|count| NonZeroUsize::try_from(count).ok());
         Ok(Self {
             default_image,
-            at_once: open_files.share(wanted.unwrap_or_else(cores)),
+            at_once: open_files.share(wanted.unwrap_or_else(cores))?,
             open_files,
             grace,
             format: match format {
