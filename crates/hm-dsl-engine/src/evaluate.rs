@@ -1,6 +1,6 @@
 //! From a `.hm/` folder to its envelope.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -97,6 +97,9 @@ pub fn evaluate_within(
     let mut envelope = merge(python, typescript);
     envelope.problems.extend_from_slice(dir.unusable());
     envelope.problems.sort_by(|a, b| a.file.cmp(&b.file));
+    // One broken file that several import is one problem.
+    let mut known = HashSet::new();
+    envelope.problems.retain(|problem| known.insert(problem.to_string()));
     Ok(envelope)
 }
 

@@ -1,7 +1,9 @@
 // What `hm` calls to read a pipeline file. Not part of the package's interface.
 
 import { head, type PipelineDefinition, refuseRepeated, render } from "./envelope.js";
-import { placesOf, recordPlaces } from "./places.js";
+import { show, wrong } from "./errors.js";
+import type { PipelineIR } from "./lower.js";
+import { placesOf, recordPlaces, stackOf } from "./places.js";
 
 // This module is there before the first file of a user.
 recordPlaces();
@@ -30,13 +32,49 @@ export async function collect(exports: Readonly<Record<string, unknown>>): Promi
       slug = written.slug;
       refuseRepeated(slug, seen);
       const rendered = await render(definition);
-      collected.pipelines.push(spelledOut(JSON.stringify({ ...written, definition: rendered })));
+      const json = JSON.stringify({ ...written, definition: rendered });
+      // JSON.stringify spells out what is no text: an escape of half of a character.
+      if (json.includes("\\ud")) {
+        refuseHalves(rendered);
+        requireText(written);
+      }
+      collected.pipelines.push(spelledOut(json));
       collected.places.push(JSON.stringify(placesOf(rendered)));
     } catch (error) {
       collected.failures.push({ slug, error });
     }
   }
   return collected;
+}
+
+/** Refuses halves of characters in a document, at the line that made the step. */
+function refuseHalves(document: PipelineIR): void {
+  document.graph.nodes.forEach((node, index) => {
+    try {
+      requireText(node);
+    } catch (error) {
+      const stack = stackOf(document, index);
+      if (stack !== undefined) (error as Error).stack = stack;
+      throw error;
+    }
+  });
+  requireText(document);
+}
+
+/** Refuses halves of characters anywhere in `value`: they have no form in UTF-8, so no reader could take the document. */
+function requireText(value: unknown): void {
+  JSON.stringify(value, (name: string, member: unknown) => {
+    for (const text of [name, member]) {
+      const half = typeof text === "string" ? /[\ud800-\udfff]/u.exec(text) : null;
+      if (half === null) continue;
+      const code = half[0].charCodeAt(0).toString(16).toUpperCase();
+      throw wrong(
+        `hm: ${show(text)} has half of a character (U+${code}), which is no text`,
+        'write the whole character; cut texts by characters, as in [...text].slice(0, 8).join("")',
+      );
+    }
+    return member;
+  });
 }
 
 /** JSON in which what a terminal would obey or not show is spelled out; it means the same. */

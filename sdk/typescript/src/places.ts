@@ -26,6 +26,11 @@ export function note(document: object, steps: readonly (string | undefined)[]): 
   if (recording) origins.set(document, { definition: here(), steps });
 }
 
+/** The calls that led to the step of a node, if they were noted. */
+export function stackOf(document: object, node: number): string | undefined {
+  return origins.get(document)?.steps[node];
+}
+
 /** What was noted of a document; calls that led to several steps are listed once. */
 export function placesOf(document: object): object {
   const { definition, steps } = origins.get(document) ?? { definition: undefined, steps: [] };

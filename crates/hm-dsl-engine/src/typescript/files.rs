@@ -65,7 +65,28 @@ impl Files {
     }
 }
 
+impl Files {
+    /// The file that imports `name` from a module whose specifier `is_it`, and the line: `first` or another, by its path.
+    pub(crate) fn importing(&self, first: &Path, name: &str, is_it: impl Fn(&str) -> bool) -> Option<(PathBuf, u32)> {
+        let read = self.read.borrow();
+        let found = read.iter().filter_map(|(path, module)| {
+            let names = module.names.iter().filter(|(specifier, _)| is_it(specifier));
+            let imports = names.flat_map(|(_, names)| names).any(|known| known == name);
+            Some((path.clone(), imports.then(|| module.line_importing(name))??))
+        });
+        found.min_by_key(|(path, _)| (path != first, path.clone()))
+    }
+}
+
 impl ModuleFile {
+    /// The line, from 1, of an import of `name`, as far as the text tells: an import has the name on its first line or below.
+    fn line_importing(&self, name: &str) -> Option<u32> {
+        let is_part = |char: char| char.is_alphanumeric() || char == '_' || char == '$';
+        let has = |line: &str| line.split(|char| !is_part(char)).any(|word| word == name);
+        self.line_where(|line| line.contains("import") && has(line))
+            .or_else(|| self.line_where(has))
+    }
+
     /// The line, from 1, on which `specifier` is imported.
     pub(crate) fn line_of_import(&self, specifier: &str) -> Option<u32> {
         self.imports

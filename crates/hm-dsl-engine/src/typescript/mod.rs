@@ -16,6 +16,7 @@ mod rejections;
 mod report;
 mod resolve;
 mod strip;
+mod unknown_name;
 
 pub(crate) use evaluate::{TypeScriptSettings, evaluate_typescript};
 pub use limits::TypeScriptLimits;

@@ -12,12 +12,12 @@ const TOOLCHAINS: &str = "sdk:toolchains/index.ts";
 
 /// Something that the toolchains export.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Export {
-    name: &'static str,
+pub(super) struct Export {
+    pub(super) name: &'static str,
     /// The module that has it, as the toolchains import it.
     from: &'static str,
     /// It leaves no trace in JavaScript.
-    is_type: bool,
+    pub(super) is_type: bool,
 }
 
 /// The module that has these names of `module`; `None` where only the whole one will do.
@@ -50,8 +50,8 @@ pub(crate) fn code(module: &str) -> Option<String> {
     Some(lines.concat())
 }
 
-/// Reads `export { a, type B } from "./c.js";`, which is all that the module consists of; a test holds that.
-fn exports(source: &'static str) -> Vec<Export> {
+/// Reads `export { a, type B } from "./c.js";`, which is all that the modules of the SDK's names consist of; tests hold that.
+pub(super) fn exports(source: &'static str) -> Vec<Export> {
     let mut exports = Vec::new();
     for statement in source.split(';') {
         let Some((head, from)) = statement.rsplit_once("} from ") else {

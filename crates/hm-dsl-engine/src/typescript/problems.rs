@@ -7,6 +7,7 @@ use crate::envelope::FileProblem;
 use crate::origins::Place;
 
 use super::files::{Files, ModuleError, ModuleFile};
+use super::unknown_name::UnknownName;
 
 /// What was thrown, as far as it can be read.
 #[derive(Clone, Default, Debug)]
@@ -58,6 +59,9 @@ impl Failures {
 impl Thrown {
     /// The problem, at the innermost line of the user's files that took part.
     pub(crate) fn problem(&self, about: About<'_>, root: &Path, files: &Files) -> FileProblem {
+        if let Some(problem) = self.unknown_name(about, files) {
+            return problem;
+        }
         let frames = frames(&self.stack, root, files);
         let message = self.text();
         let (file, line) = match frames.first() {
@@ -73,10 +77,35 @@ impl Thrown {
         }
     }
 
+    /// The problem of an import of something that a module built in doesn't have.
+    fn unknown_name(&self, about: About<'_>, files: &Files) -> Option<FileProblem> {
+        if self.name.as_deref() != Some("SyntaxError") {
+            return None;
+        }
+        let unknown = UnknownName::find(&self.message)?;
+        let place = files.importing(about.file, &unknown.name, |specifier| unknown.is_of(specifier));
+        let (file, line) = match place {
+            Some((file, line)) => (file, Some(line)),
+            None => (about.file.to_path_buf(), self.guess(about, files)),
+        };
+        Some(FileProblem {
+            file,
+            line,
+            pipeline: about.slug.map(str::to_owned),
+            message: unknown.message(),
+            traceback: None,
+        })
+    }
+
     fn text(&self) -> String {
         let message = self.message.trim_end();
         if message.starts_with("hm") {
             return message.to_owned();
+        }
+        let is_early = message.ends_with("is not initialized") || message.ends_with("before initialization");
+        if self.name.as_deref() == Some("ReferenceError") && is_early {
+            let fix = "declare it above; files that import each other move what both use into a third one";
+            return format!("ReferenceError: {message}\n  fix: {fix}");
         }
         match self.name.as_deref() {
             Some(name) if message.is_empty() => name.to_owned(),

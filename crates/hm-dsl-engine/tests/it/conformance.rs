@@ -120,7 +120,8 @@ fn the_tests_that_the_typescript_reference_names_are_there() {
     let root = sdk().join("..");
     let page = fs::read_to_string(root.join("docs/reference/typescript.md")).unwrap();
     let (_, table) = page.split_once("| difference | test |\n|---|---|\n").unwrap();
-    let tests = fs::read_to_string(root.join("crates/hm-dsl-engine/tests/it/typescript.rs")).unwrap();
+    let file = |name: &str| fs::read_to_string(root.join("crates/hm-dsl-engine/tests/it").join(name)).unwrap();
+    let tests = file("typescript.rs") + &file("typescript_errors.rs");
     let mut named = Vec::new();
     for row in table.lines() {
         let (_, cell) = row.trim_matches('|').rsplit_once('|').unwrap();

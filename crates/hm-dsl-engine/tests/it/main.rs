@@ -12,3 +12,5 @@ mod origins;
 mod support;
 #[cfg(test)]
 mod typescript;
+#[cfg(test)]
+mod typescript_errors;
