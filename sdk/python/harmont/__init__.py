@@ -159,7 +159,17 @@ def __getattr__(name: str) -> object:
         value = getattr(sys.modules[path], name) if module else sys.modules[path]
         globals()[name] = value
         return value
+    raise AttributeError(_unknown(name))
+
+
+def _unknown(name: str) -> str:
+    """What to say of a name that this package doesn't have."""
+    text = f"module 'harmont' has no attribute {name!r}"
     if name.startswith("_"):
-        raise AttributeError(f"module 'harmont' has no attribute {name!r}")
-    toolchains = ", ".join(_TOOLCHAINS)
-    raise AttributeError(f"module 'harmont' has no attribute {name!r} (toolchains in this version: {toolchains})")
+        return text
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, __all__, n=1)
+    if close:
+        return f"hm: {text}\n  fix: write {close[0]}"
+    return f"hm: {text} (toolchains in this version: {', '.join(_TOOLCHAINS)})"

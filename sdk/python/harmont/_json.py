@@ -62,6 +62,17 @@ def _write(value: Any, put: Any) -> None:
 
 def _text(value: str) -> str:
     if not value.isascii():
-        # A lone surrogate has no UTF-8 form, so no reader of the document could take it.
-        value.encode()
+        _require_characters(value)
     return _quote(value)
+
+
+def _require_characters(value: str) -> None:
+    """A lone surrogate has no form in UTF-8, so no reader of the document could take it."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        code = ord(value[error.start])
+        fix = "write the whole character, not its two halves"
+        if 0xDC80 <= code <= 0xDCFF:
+            fix = "give files and variables names and values in UTF-8; this is a byte that Python could not read as such"
+        raise ValueError(f"hm: {value!r} has half of a character (U+{code:04X}), which is no text\n  fix: {fix}") from None

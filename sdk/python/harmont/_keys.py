@@ -54,7 +54,7 @@ def assign_keys(steps: list[Step], parents: list[int | None]) -> list[str]:
 def positional_key(parent_key: str, cmd: str, position: int) -> str:
     """The key of a step without a usable label."""
     text = f"{parent_key}\0{cmd}\0{position}"
-    return sha256(text.encode()).hexdigest()[:12]
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def slugify(label: str) -> str:

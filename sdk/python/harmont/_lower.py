@@ -63,6 +63,8 @@ def flatten(value: Any) -> Iterator[Step]:
         elif hasattr(item, "default_actions"):
             pending.append(item.default_actions())
         else:
+            if kind.__name__ == "coroutine":
+                item.close()  # or Python would warn of it as well
             hint = "a step, or a list or tuple of steps"
             if issubclass(kind, dict):
                 hint += "; a decorated function returns the steps, not what hm.pipeline([...]) makes of them"

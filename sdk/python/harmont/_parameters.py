@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _VAR_POSITIONAL = 0x04
 _VAR_KEYWORD = 0x08
+_ASYNC = 0x80 | 0x200
 
 
 def markers(function: Callable[..., Any]) -> dict[str, TargetRef | BaseImageMarker]:
@@ -38,6 +39,11 @@ def _names(function: Callable[..., Any]) -> tuple[tuple[str, ...], set[str]]:
     code = getattr(function, "__code__", None)
     if code is None:
         raise TypeError(f"hm: only plain functions can be decorated, not {type(function).__name__}")
+    if code.co_flags & _ASYNC:
+        raise TypeError(
+            f"hm: {function.__name__}() is async, and nobody awaits it\n"
+            "  fix: remove 'async'; what has to be awaited goes into asyncio.run(...)"
+        )
     if code.co_flags & _VAR_POSITIONAL:
         raise TypeError(f"hm: {function.__name__}() cannot take *args\n  fix: name each target that it needs")
     if code.co_flags & _VAR_KEYWORD:

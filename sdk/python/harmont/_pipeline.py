@@ -6,6 +6,7 @@ from harmont._duration import seconds
 from harmont._lower import lower
 from harmont._options import environment
 from harmont._parameters import markers
+from harmont._refusals import is_kept
 from harmont._registry import Registration, register
 from harmont._step import Step
 from harmont._target import call, dress
@@ -62,7 +63,12 @@ def pipeline(*args: Any, **kwargs: Any) -> Any:
         return _factory(*args, **kwargs)
     if len(args) == 1 and not kwargs and callable(args[0]):
         return _decorator()(args[0])
-    return _decorator(*args, **kwargs)
+    try:
+        return _decorator(*args, **kwargs)
+    except (TypeError, ValueError) as error:
+        if not is_kept(error):
+            raise
+        return _as_it_is
 
 
 def _factory(
@@ -93,9 +99,19 @@ def _decorator(
         seconds(timeout)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        own_slug = function.__name__.replace("_", "-") if slug is None else slug
-        if slug is None:
-            _check_slug(own_slug)
+        own_slug = slug
+        try:
+            if own_slug is None:
+                named = function.__name__.replace("_", "-")
+                _check_slug(named)
+                own_slug = named
+            return declare(function, own_slug)
+        except (TypeError, ValueError) as error:
+            if not is_kept(error, own_slug):
+                raise
+            return function
+
+    def declare(function: Callable[..., Any], own_slug: str) -> Callable[..., Any]:
         found = markers(function)
 
         def make() -> Any:
@@ -118,6 +134,14 @@ def _decorator(
         return make
 
     return decorate
+
+
+# As errors of their arguments name them.
+_factory.__qualname__ = _decorator.__qualname__ = "hm.pipeline"
+
+
+def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
 
 
 def _triggers(triggers: Sequence[Trigger]) -> tuple[Trigger, ...]:

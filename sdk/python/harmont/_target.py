@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harmont._parameters import markers
+from harmont._refusals import is_kept
 from harmont._step import Step
 from harmont._typing import TargetRef
 
@@ -29,6 +30,14 @@ def target(*, name: str | None = None) -> Callable[[Callable[..., _T]], Callable
         raise TypeError("hm: write @hm.target() with parentheses, or @hm.target(name=...)")
 
     def decorate(function: Callable[..., _T]) -> Callable[[], _T]:
+        try:
+            return declare(function)
+        except (TypeError, ValueError) as error:
+            if not is_kept(error):
+                raise
+            return _unusable(function.__name__ if name is None else name)
+
+    def declare(function: Callable[..., _T]) -> Callable[[], _T]:
         own_name = function.__name__ if name is None else name
         if own_name in _by_name:
             raise ValueError(
@@ -46,6 +55,15 @@ def target(*, name: str | None = None) -> Callable[[Callable[..., _T]], Callable
         return value
 
     return decorate
+
+
+def _unusable(name: str) -> Callable[[], Any]:
+    """What stands for a target whose declaration was refused, so that it isn't told to be missing as well."""
+
+    def value() -> Any:
+        raise TypeError(f"hm: the declaration of the target {name!r} was refused\n  fix: mend the declaration first")
+
+    return _by_name.setdefault(name, value)
 
 
 def call(function: Callable[..., _T], found: dict[str, Any], name: str) -> _T:

@@ -221,3 +221,5 @@ class Names(SdkTest):
     def test_an_unknown_one_says_which_toolchains_there_are(self) -> None:
         with self.refuses(AttributeError, r"no attribute 'cobol' \(toolchains in this version: "):
             hm.cobol  # noqa: B018
+        with self.refuses(AttributeError, r"no attribute 'on_chnge'\n  fix: write on_change$"):
+            hm.on_chnge  # noqa: B018

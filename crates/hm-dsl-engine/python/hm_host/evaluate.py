@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from hm_host.budget import Budget
 
 
+# The attribute of an error that has its place where no frame of the user's does.
+_PLACE = "_hm_place"
+
+
 def run(folder: str, files: list[str], budget: Budget, *, installed: bool) -> str:
     """Evaluates `files`, names of files in `folder`, and gives the report as JSON."""
     problems: list[dict[str, Any]] = []
@@ -25,9 +29,10 @@ def run(folder: str, files: list[str], budget: Budget, *, installed: bool) -> st
     sys.path.append(folder)
     origins: list[dict[str, Any]] = []
     if not installed:
-        from harmont import _places
+        from harmont import _places, _refusals
 
         _places.record(lambda file: _is_users(file, root))
+        _refusals.keep()
     for name in files:
         _evaluate_file(folder, name, root, problems, budget, installed)
     if installed:
@@ -62,6 +67,8 @@ def _evaluate_file(
             code = compile(source.read(), path, "exec", dont_inherit=True)
         exec(code, module.__dict__)
         budget.end()
+        if not installed:
+            _add_refusals(problems, root, path)
     except BaseException as error:
         was_over = budget.end()
         if budget.is_interrupted:
@@ -71,6 +78,7 @@ def _evaluate_file(
             from harmont._registry import forget_file
 
             forget_file(path)
+            _add_refusals(problems, root, path)
         problem = _problem(error, root, path, None if isinstance(error, NotEvaluated) else 1, None)
         _add(problems, problem)
         if was_over:
@@ -78,6 +86,15 @@ def _evaluate_file(
 
             # Known then, should another file hold up this interpreter for good.
             budget.tell(dumps(problem))
+
+
+def _add_refusals(problems: list[dict[str, Any]], root: str, file: str) -> None:
+    """Declarations that were refused while `file` went on."""
+    from harmont import _refusals
+
+    for error, place, slug in _refusals.take():
+        refused_in, line = place or (file, None)
+        _add(problems, _problem(error, root, refused_in, line, slug))
 
 
 def _definitions(
@@ -97,17 +114,36 @@ def _definitions(
         try:
             budget.begin(code.co_filename)
             head = dumps(_envelope.head(entry))
-            definition = dumps(_envelope.definition(entry, places))
+            document = _envelope.definition(entry, places)
+            definition = _written(document, places)
             budget.end()
         except BaseException as error:
             budget.end()
             if budget.is_interrupted:
                 raise
-            _add(problems, _problem(error, root, code.co_filename, code.co_firstlineno, entry.slug))
+            file, line = getattr(error, _PLACE, (code.co_filename, code.co_firstlineno))
+            _add(problems, _problem(error, root, file, line, entry.slug))
         else:
             written.append(f'{head[:-1]},"definition":{definition}}}')
             origins.append(_origin(code, places))
     return written
+
+
+def _written(document: dict[str, Any], places: list[tuple[str, int] | None]) -> str:
+    """The document as JSON; what can't be written is an error with the place of its step."""
+    from harmont._json import dumps
+
+    try:
+        return dumps(document)
+    except (TypeError, ValueError):
+        for node, place in zip(document["graph"]["nodes"], places):
+            try:
+                dumps(node)
+            except (TypeError, ValueError) as error:
+                if place is not None:
+                    setattr(error, _PLACE, place)
+                raise
+        raise
 
 
 def _origin(code: CodeType, places: list[tuple[str, int] | None]) -> dict[str, Any]:
@@ -181,9 +217,25 @@ def _message(error: BaseException) -> str:
         text = error.msg if isinstance(error, SyntaxError) else str(error)
     except Exception:
         text = "an error whose text can't be made"
+    if isinstance(error, ImportError):
+        text = _missing(error) or text
     if text.startswith("hm"):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _missing(error: ImportError) -> str | None:
+    """What to say of a name that is imported from the SDK and is not there."""
+    before, quote, _ = str(error).partition("' from 'harmont' (")
+    if error.name != "harmont" or not quote:
+        return None
+    import harmont
+
+    try:
+        getattr(harmont, before.rpartition("'")[2])
+    except AttributeError as unknown:
+        return str(unknown)
+    return None
 
 
 def _traceback(error: BaseException, start: TracebackType | None) -> str:

@@ -9,6 +9,8 @@ mod lifeline;
 #[cfg(test)]
 mod origins;
 #[cfg(test)]
+mod python_errors;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod typescript;

@@ -1,0 +1,293 @@
+//! What is wrong with Python files, and the time that they may take.
+
+use std::time::Duration;
+
+use crate::evaluate::CI;
+use crate::support::{Project, slugs, starts_with_each};
+
+#[test]
+fn a_broken_file_names_its_line_and_hides_no_other() {
+    let mut project = Project::new(&[
+        ("a_syntax.py", "import harmont as hm\n\ndef f(:\n    pass\n"),
+        (
+            "b_raises.py",
+            "import harmont as hm\n@hm.pipeline('lost')\ndef lost(): return hm.sh('x')\n\n1 / 0\n",
+        ),
+        ("c_exits.py", "import sys\nsys.exit(4)\n"),
+        ("d_sdk.py", "import harmont as hm\n\nhm.sh('x', cwd='')\n"),
+        ("e_good.py", CI),
+        ("f_duplicate.py", CI),
+        ("g_interrupts.py", "\nraise KeyboardInterrupt\n"),
+        ("h_label.py", "import harmont as hm\nhm.sh('x', label=5)\n"),
+    ]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    let folder = project.root().join(".hm");
+    assert_eq!(
+        project.shown(&envelope.problems),
+        [
+            "a_syntax.py:3: SyntaxError: invalid syntax".to_owned(),
+            "b_raises.py:5: ZeroDivisionError: division by zero".to_owned(),
+            "c_exits.py:2: the file ends the interpreter: sys.exit(4)".to_owned(),
+            "d_sdk.py:3: hm: cwd must not be empty\n  fix: leave cwd out for the workspace itself, or write cwd=\"some/folder\"".to_owned(),
+            format!(
+                "f_duplicate.py:4: pipeline \"ci\": hm: two pipelines have the slug \"ci\"\n  the first one: {}/e_good.py:4\n  fix: give one of them another name, as in @hm.pipeline(\"other\")",
+                folder.display()
+            )
+            .replace(&format!("{}/", folder.display()), "")
+            .replace("slug \"ci\"", "slug 'ci'"),
+            "g_interrupts.py:2: KeyboardInterrupt".to_owned(),
+            "h_label.py:2: hm: label must be a str, not int".to_owned(),
+        ]
+    );
+    let traceback = envelope.problems[1].traceback.as_ref().unwrap();
+    assert!(
+        traceback.contains("1 / 0") && !traceback.contains("hm_host"),
+        "{traceback}"
+    );
+}
+
+#[test]
+fn a_pipeline_that_fails_hides_no_other_of_its_file() {
+    let text = format!(
+        "{CI}\n@hm.pipeline\ndef bad():\n    return [hm.sh('a', key='k'), hm.sh('b', key='k')]\n\n@hm.pipeline\ndef worse():\n    return undefined\n"
+    );
+    let mut project = Project::new(&[("pipeline.py", &text)]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    assert_eq!(
+        project.shown(&envelope.problems),
+        [
+            "pipeline.py:8: pipeline \"bad\": hm: two steps have the key 'k'\n  fix: give each key= once",
+            "pipeline.py:14: pipeline \"worse\": NameError: name 'undefined' is not defined",
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_text_is_told_with_the_line_of_its_step() {
+    let mut project = Project::new(&[(
+        "pipeline.py",
+        "import harmont as hm\n@hm.pipeline\ndef p():\n    return [hm.sh('x'),\n        hm.sh('\\ud800')]\n\
+         @hm.pipeline\ndef q():\n    return hm.sh('x', label='caf\\udce9')\n\
+         @hm.pipeline(name='\\ud800')\ndef r(): return hm.sh('x')\n@hm.pipeline\ndef s(): return hm.sh('ü')\n",
+    )]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["s"]);
+    let half = "hm: '\\ud800' has half of a character (U+D800), which is no text\n  fix: write the whole character";
+    starts_with_each(
+        &project.shown(&envelope.problems),
+        &[
+            format!("pipeline.py:5: pipeline \"p\": {half}"),
+            "pipeline.py:8: pipeline \"q\": hm: 'caf\\udce9' has half of a character (U+DCE9), which is no text\n  \
+             fix: give files and variables names and values in UTF-8"
+                .to_owned(),
+            format!("pipeline.py:9: pipeline \"r\": {half}"),
+        ],
+    );
+}
+
+#[test]
+fn a_declaration_that_is_refused_hides_no_other_of_its_file() {
+    let text = "import harmont as hm
+@hm.pipeline('Bad Slug')
+def a(): return hm.sh('x')
+@hm.pipeline
+def b(x): return hm.sh('x')
+@hm.target()
+def shared(*what): return hm.sh('x')
+@hm.pipeline
+def uses(shared: hm.Target[hm.Step]): return shared
+@hm.pipeline(triggers=['push'])
+def c(): return hm.sh('x')
+@hm.pipeline(nme='x')
+def d(): return hm.sh('x')
+@hm.pipeline('good')
+def e(): return hm.sh('x')
+@hm.pipeline('good')
+def f(): return hm.sh('x')
+@hm.pipeline
+async def g(): return hm.sh('x')
+@hm.pipeline
+def h(): return g()
+async def later(): return hm.sh('x')
+@hm.pipeline
+def i(): return later()
+";
+    let mut project = Project::new(&[("a.py", text), ("b.py", CI)]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["good", "ci"]);
+    let expected = [
+        ":2: hm.pipeline: 'Bad Slug' is no slug\n  fix: ",
+        ":4: pipeline \"b\": hm: the parameter 'x' of b() has no marker and no default\n  fix: ",
+        ":6: hm: shared() cannot take *args\n  fix: ",
+        ":10: hm.pipeline: triggers must hold triggers only, got str\n  fix: ",
+        ":12: hm.pipeline() got an unexpected keyword argument 'nme'",
+        ":16: pipeline \"good\": hm: two pipelines have the slug 'good'",
+        ":18: pipeline \"g\": hm: g() is async, and nobody awaits it\n  fix: remove 'async'",
+        ":8: pipeline \"uses\": hm: the declaration of the target 'shared' was refused\n  fix: ",
+        ":20: pipeline \"h\": hm: coroutine is no step of a pipeline\n  fix: ",
+        ":23: pipeline \"i\": hm: coroutine is no step of a pipeline\n  fix: ",
+    ];
+    starts_with_each(
+        &project.shown(&envelope.problems),
+        &expected.map(|told| format!("a.py{told}")),
+    );
+    // Python's own warnings of coroutines would be there.
+    assert_eq!(String::from_utf8(project.printed).unwrap(), "");
+}
+
+#[test]
+fn a_name_that_the_sdk_has_not_is_told_with_the_one_that_is_meant() {
+    let mut project = Project::new(&[
+        ("a.py", "\nfrom harmont import sh, on_chnge\n"),
+        ("b.py", "import harmont as hm\nhm.goo()\n"),
+        ("c.py", "from harmont import cobol\n"),
+        ("d.py", "from harmont.nothing import sh\n"),
+    ]);
+    let envelope = project.evaluate();
+    starts_with_each(
+        &project.shown(&envelope.problems),
+        &[
+            "a.py:2: hm: module 'harmont' has no attribute 'on_chnge'\n  fix: write on_change",
+            "b.py:2: hm: module 'harmont' has no attribute 'goo'\n  fix: write go",
+            "c.py:1: hm: module 'harmont' has no attribute 'cobol' (toolchains in this version: ",
+            "d.py:1: ModuleNotFoundError: No module named 'harmont.nothing'",
+        ]
+        .map(str::to_owned),
+    );
+}
+
+#[test]
+fn an_error_that_is_hard_to_write_hides_nothing() {
+    let unprintable = "class E(Exception):\n    def __str__(self): raise ValueError\nraise E()\n";
+    let mut project = Project::new(&[
+        ("a.py", "raise ValueError('\\ud800')\n"),
+        ("b.py", unprintable),
+        ("c.py", "def f(): f()\nf()\n"),
+        ("d.py", CI),
+    ]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    assert_eq!(
+        project.shown(&envelope.problems),
+        [
+            "a.py:1: ValueError: \\ud800",
+            "b.py:3: E: an error whose text can't be made",
+            "c.py:1: RecursionError: maximum recursion depth exceeded",
+        ]
+    );
+}
+
+#[test]
+fn a_file_without_end_is_stopped_at_its_line() {
+    let mut project = Project::new(&[
+        ("a_loop.py", "x = 0\nwhile True:\n    x += 1\n"),
+        (
+            "b_sleeps.py",
+            "import time\ntry:\n    time.sleep(3600)\nexcept Exception:\n    pass\n",
+        ),
+        (
+            "c_pipeline.py",
+            "import harmont as hm\n@hm.pipeline\ndef p():\n    while True: pass\n@hm.pipeline\ndef q(): return hm.sh('x')\n",
+        ),
+        ("d.py", CI),
+    ]);
+    project.python_time = Duration::from_secs(1);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["q", "ci"]);
+    let problems = project.shown(&envelope.problems);
+    let message = "hm: the file runs longer than 1 s\n  fix: look for a loop that doesn't end";
+    let [loops, sleeps, pipeline] = problems.as_slice() else {
+        panic!("{problems:?}")
+    };
+    assert!(
+        loops == &format!("a_loop.py:2: {message}") || loops == &format!("a_loop.py:3: {message}"),
+        "{loops}"
+    );
+    assert_eq!(sleeps, &format!("b_sleeps.py:3: {message}"));
+    assert_eq!(pipeline, &format!("c_pipeline.py:4: pipeline \"p\": {message}"));
+    let traceback = envelope.problems[1].traceback.as_ref().unwrap();
+    assert!(!traceback.contains("hm_host"), "{traceback}");
+}
+
+/// A slow file must not fail because of others that never end.
+#[test]
+fn files_that_use_up_their_time_leave_the_whole_time_to_the_others() {
+    const LOOP: &str = "while True: pass\n";
+    let whole = format!("import signal\nassert signal.getitimer(signal.ITIMER_REAL)[0] > 1.5\n{CI}");
+    let files = [("a.py", LOOP), ("b.py", LOOP), ("c.py", LOOP), ("d.py", whole.as_str())];
+    let mut project = Project::new(&files);
+    project.python_time = Duration::from_secs(2);
+    let (begun, files) = std::sync::mpsc::channel();
+    project.begun = Some(begun);
+    let envelope = project.evaluate();
+    assert_eq!(
+        project.shown(&envelope.problems),
+        ["a", "b", "c"].map(|name| format!(
+            "{name}.py:1: hm: the file runs longer than 2 s\n  fix: look for a loop that doesn't end"
+        ))
+    );
+    assert_eq!(slugs(&envelope), ["ci"]);
+    let told: Vec<_> = files.try_iter().collect();
+    let expected = ["a.py", "b.py", "c.py", "d.py", "d.py"]; // the last one again for its pipeline
+    assert_eq!(told, expected.map(|name| project.root().join(".hm").join(name)));
+}
+
+/// Two of them hold up the interpreter, so the others are evaluated anew; those that ran out of their time are not.
+#[test]
+fn what_comes_after_too_many_without_end_is_told_not_to_be_evaluated() {
+    const LOOP: &str = "while True: pass\n";
+    const HELD: &str = "sum(range(10 ** 13))\n";
+    let mut project = Project::new(&[
+        ("a.py", LOOP),
+        ("b.py", HELD),
+        ("c.py", "import os\nos._exit(7)\n"),
+        ("d.py", LOOP),
+        ("e.py", LOOP),
+        ("f.py", HELD),
+        ("g.py", CI),
+    ]);
+    project.python_time = Duration::from_millis(200);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), [""; 0]);
+    let shown = project.shown(&envelope.problems);
+    let late = "hm: the file runs longer than 0.2 s";
+    let expected = [
+        format!("a.py:1: {late}"),
+        format!("b.py: {late}"),
+        "c.py: hm: Python ended while it evaluated the file (exit status: 7)".to_owned(),
+        format!("d.py:1: {late}"),
+        format!("e.py:1: {late}"),
+        format!("f.py: {late}"),
+        "g.py: hm: not evaluated, since too many before it ran out of their time\n  fix: mend those first".to_owned(),
+    ];
+    starts_with_each(&shown, &expected);
+}
+
+#[test]
+fn a_file_that_can_not_be_stopped_is_left_out() {
+    // The first catches what stops it, the second is inside one call of the interpreter.
+    let mut project = Project::new(&[
+        (
+            "a.py",
+            "import time\nwhile True:\n    try:\n        time.sleep(3600)\n    except BaseException: pass\n",
+        ),
+        ("b.py", "sum(range(10 ** 13))\n"),
+        ("c.py", "import os\nos._exit(7)\n"),
+        ("d.py", CI),
+    ]);
+    project.python_time = Duration::from_secs(1);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    let late = "hm: the file runs longer than 1 s\n  fix: look for a loop that doesn't end";
+    let ended = "hm: Python ended while it evaluated the file (exit status: 7)\n  fix: raise an error that says why, instead of ending the process";
+    assert_eq!(
+        project.shown(&envelope.problems),
+        [
+            format!("a.py: {late}"),
+            format!("b.py: {late}"),
+            format!("c.py: {ended}")
+        ]
+    );
+}
