@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 
+use bollard::errors::Error;
 use bollard::models::{ContainerSummary, ImageSummary};
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListImagesOptionsBuilder};
 
@@ -16,9 +17,8 @@ impl Shared {
     /// snapshots of the store still refer to. Images with a name are somebody's own.
     pub(super) async fn sweep(&self) -> Result<(), DockerError> {
         for container in self.containers(&format!("{STORE_LABEL}={}", self.store_id)).await? {
-            let labels = container.labels.unwrap_or_default();
-            if let (Some(id), true) = (container.id, self.is_dead(&labels)?) {
-                janitor::remove(&self.docker, &id).await?;
+            if self.is_dead(&container.labels)? {
+                janitor::remove(&self.docker, &container.id).await?;
             }
         }
         for (id, labels) in self.networks(&format!("{STORE_LABEL}={}", self.store_id)).await? {
@@ -46,9 +46,7 @@ impl Shared {
     pub(super) async fn remove_own(&self) -> Result<(), DockerError> {
         let own = format!("{LEASE_LABEL}={}", self.store.lease().as_str());
         for container in self.containers(&own).await? {
-            if let Some(id) = container.id {
-                janitor::remove(&self.docker, &id).await?;
-            }
+            janitor::remove(&self.docker, &container.id).await?;
         }
         for (id, _) in self.networks(&own).await? {
             self.remove_network(&id).await?;
@@ -68,13 +66,13 @@ impl Shared {
         self.remove_images(own).await
     }
 
-    async fn containers(&self, label: &str) -> Result<Vec<ContainerSummary>, DockerError> {
+    async fn containers(&self, label: &str) -> Result<Vec<Listed>, DockerError> {
         let options = ListContainersOptionsBuilder::default()
             .all(true)
             .filters(&HashMap::from([("label", vec![label])]))
             .build();
         let listed = self.docker.list_containers(Some(options)).await;
-        listed.map_err(DockerError::engine("list its containers"))
+        Listed::read(listed).map_err(DockerError::engine("list its containers"))
     }
 
     async fn images(&self) -> Result<Vec<ImageSummary>, DockerError> {
@@ -127,6 +125,57 @@ impl Shared {
     }
 }
 
+/// What a sweep has to know of a container.
+#[derive(Debug, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Listed {
+    id: String,
+    labels: HashMap<String, String>,
+}
+
+impl Listed {
+    /// Podman has states of containers that the Engine API hasn't, such as `stopped`; its answer is read without them.
+    fn read(listed: Result<Vec<ContainerSummary>, Error>) -> Result<Vec<Self>, Error> {
+        match listed {
+            Ok(listed) => Ok(listed.into_iter().filter_map(Self::of).collect()),
+            Err(error) => {
+                let Error::JsonDataError { contents, .. } = &error else {
+                    return Err(error);
+                };
+                serde_json::from_str(contents).map_err(|_unreadable| error)
+            }
+        }
+    }
+
+    fn of(container: ContainerSummary) -> Option<Self> {
+        Some(Self {
+            id: container.id?,
+            labels: container.labels.unwrap_or_default(),
+        })
+    }
+}
+
 fn has_no_name(image: &ImageSummary) -> bool {
     image.repo_tags.iter().all(|tag| tag == "<none>:<none>")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_in_a_state_of_podmans_own_is_listed() {
+        let contents = r#"[{"Id":"c1","State":"stopped","Labels":{"dev.hm.lease":"l"}}]"#;
+        let unread = serde_json::from_str::<Vec<ContainerSummary>>(contents);
+        let error = |contents: &str| Error::JsonDataError {
+            message: String::new(),
+            contents: contents.to_owned(),
+            column: 0,
+        };
+        assert!(unread.is_err(), "the client knows the state: {unread:?}");
+        let labels = HashMap::from([("dev.hm.lease".to_owned(), "l".to_owned())]);
+        let id = "c1".to_owned();
+        assert_eq!(Listed::read(Err(error(contents))).unwrap(), [Listed { id, labels }]);
+        assert!(Listed::read(Err(error("[{}]"))).is_err());
+    }
 }

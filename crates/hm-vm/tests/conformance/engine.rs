@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use bollard::errors::Error;
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
     RemoveImageOptionsBuilder,
@@ -14,6 +15,7 @@ use bollard::{API_DEFAULT_VERSION, Docker, body_full};
 use futures::TryStreamExt;
 use hm_store::Store;
 use hm_vm::{DockerBackend, DockerSettings};
+use serde_json::Value;
 use tar::{Builder, EntryType, Header};
 use tokio::sync::OnceCell;
 
@@ -64,8 +66,12 @@ pub(crate) async fn left_of(store: &Store) -> (usize, usize) {
         .all(true)
         .filters(&filters)
         .build();
-    let containers = docker.list_containers(Some(containers)).await.unwrap();
-    (containers.len(), images_of(&docker, &filters).await.len())
+    let containers = match docker.list_containers(Some(containers)).await {
+        // Podman has states that the client doesn't know.
+        Err(Error::JsonDataError { contents, .. }) => serde_json::from_str::<Vec<Value>>(&contents).unwrap().len(),
+        containers => containers.unwrap().len(),
+    };
+    (containers, images_of(&docker, &filters).await.len())
 }
 
 /// Removes the images of a store that goes.
