@@ -2,11 +2,11 @@
 
 use hm_pipeline_ir::{PipelineGraph, display_name};
 
-use super::edges::edges;
+use super::bundles::lines;
 use super::words::one_line;
 use crate::append::append_line;
 
-/// A `digraph`; dashed edges are order only.
+/// A `digraph`; dashed edges are order only, and points are where many of them meet.
 pub(crate) fn dot(name: &str, graph: &PipelineGraph) -> String {
     let mut text = format!(
         "digraph {} {{\n  rankdir=LR;\n  node [shape=box, style=rounded];\n",
@@ -21,12 +21,17 @@ pub(crate) fn dot(name: &str, graph: &PipelineGraph) -> String {
             format_args!("  n{} [label={label}, tooltip={command}];", at.get()),
         );
     }
-    for edge in edges(graph) {
-        let style = if edge.builds_in { "" } else { " [style=dashed]" };
-        append_line(
-            &mut text,
-            format_args!("  n{} -> n{}{style};", edge.from.get(), edge.to.get()),
-        );
+    let drawn = lines(graph);
+    for junction in 0..drawn.junctions.len() {
+        append_line(&mut text, format_args!("  n{} [shape=point];", graph.len() + junction));
+    }
+    for line in drawn.lines {
+        let style = match line {
+            line if line.builds_in => "",
+            line if line.to >= graph.len() => " [style=dashed, arrowhead=none]",
+            _ => " [style=dashed]",
+        };
+        append_line(&mut text, format_args!("  n{} -> n{}{style};", line.from, line.to));
     }
     text.push_str("}\n");
     text

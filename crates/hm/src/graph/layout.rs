@@ -1,12 +1,12 @@
 //! Where boxes and edges of a drawing go: layers from left to right, after Sugiyama, Tagawa and Toda (1981).
 //!
-//! A step's layer is the length of the longest path to it. An edge over several layers passes each of them at a *point*,
-//! which takes part in the ordering as steps do. Order within a layer follows the mean of the neighbours' places, heights
+//! The layer of a step or junction is the length of the longest path to it. A line over several layers passes each of them
+//! at a *point*, which takes part in the ordering as steps do. Order within a layer follows the mean of the neighbours' places, heights
 //! are the closest to the neighbours' that keep the distances. Nothing is random, so one graph has one picture.
 
 use hm_pipeline_ir::{PipelineGraph, StepIndex};
 
-use super::edges::{Edge, edges};
+use super::bundles::{Line, Lines, lines};
 
 /// Passes over all layers that look for an order with few crossings.
 const ORDER_PASSES: usize = 12;
@@ -26,11 +26,12 @@ pub(super) struct Sizes {
 /// A finished layout.
 #[derive(Debug)]
 pub(super) struct Layout {
-    /// Layer and middle height of each step.
+    /// Layer and middle height of each step, then of each junction.
     pub(super) places: Vec<Place>,
-    /// Each edge with the places it passes on its way.
-    pub(super) edges: Vec<(Edge, Vec<Place>)>,
-    pub(super) layers: usize,
+    /// Each line with the places it passes on its way.
+    pub(super) lines: Vec<(Line, Vec<Place>)>,
+    /// For each layer whether it has steps.
+    pub(super) layers: Vec<bool>,
     /// Height of the whole, the upper edge being 0.
     pub(super) height: f64,
 }
@@ -56,43 +57,51 @@ pub(super) fn layout(graph: &PipelineGraph, sizes: Sizes) -> Layout {
         y: heights[*vertex] - highest,
     };
     Layout {
-        places: (0..net.steps).map(|vertex| place(&vertex)).collect(),
-        edges: net
-            .edges
+        places: (0..net.ends).map(|vertex| place(&vertex)).collect(),
+        lines: net
+            .lines
             .iter()
-            .map(|(edge, points)| (*edge, points.iter().map(place).collect()))
+            .map(|(line, points)| (*line, points.iter().map(place).collect()))
             .collect(),
-        layers: net.layers.len(),
+        layers: net
+            .layers
+            .iter()
+            .map(|layer| layer.iter().any(|vertex| *vertex < net.steps))
+            .collect(),
         height: if heights.is_empty() { 0.0 } else { lowest - highest },
     }
 }
 
-/// Steps and points as vertices, linked between neighbouring layers only. The first vertices are the steps.
+/// Steps, junctions and points as vertices, in this order, linked between neighbouring layers only.
 struct Net {
     steps: usize,
+    /// Steps and junctions, where lines end.
+    ends: usize,
     layer_of: Vec<usize>,
     /// Vertices of each layer in their order.
     layers: Vec<Vec<usize>>,
     before: Vec<Vec<usize>>,
     after: Vec<Vec<usize>>,
-    edges: Vec<(Edge, Vec<usize>)>,
+    lines: Vec<(Line, Vec<usize>)>,
 }
 
 impl Net {
     fn of(graph: &PipelineGraph) -> Self {
+        let drawn = lines(graph);
+        let ends = graph.len() + drawn.junctions.len();
         let mut net = Self {
             steps: graph.len(),
-            layer_of: longest_paths(graph),
+            ends,
+            layer_of: longest_paths(graph, &drawn),
             layers: Vec::new(),
-            before: vec![Vec::new(); graph.len()],
-            after: vec![Vec::new(); graph.len()],
-            edges: Vec::new(),
+            before: vec![Vec::new(); ends],
+            after: vec![Vec::new(); ends],
+            lines: Vec::new(),
         };
-        let edges = edges(graph);
-        let span = |edge: &Edge| net.layer_of[edge.to.get()] - net.layer_of[edge.from.get()];
-        let with_points = edges.iter().map(|edge| span(edge) - 1).sum::<usize>() <= MOST_POINTS;
-        for edge in edges {
-            net.link(edge, with_points);
+        let span = |line: &Line| net.layer_of[line.to] - net.layer_of[line.from];
+        let with_points = drawn.lines.iter().map(|line| span(line) - 1).sum::<usize>() <= MOST_POINTS;
+        for line in drawn.lines {
+            net.link(line, with_points);
         }
         let count = net.layer_of.iter().max().map_or(0, |last| last + 1);
         net.layers = vec![Vec::new(); count];
@@ -102,8 +111,8 @@ impl Net {
         net
     }
 
-    fn link(&mut self, edge: Edge, with_points: bool) {
-        let (from, to) = (edge.from.get(), edge.to.get());
+    fn link(&mut self, line: Line, with_points: bool) {
+        let Line { from, to, .. } = line;
         let mut points = Vec::new();
         let mut last = from;
         if with_points {
@@ -119,7 +128,7 @@ impl Net {
         }
         self.after[last].push(to);
         self.before[to].push(last);
-        self.edges.push((edge, points));
+        self.lines.push((line, points));
     }
 
     /// Orders each layer by its neighbours, to and fro, and keeps the best that was seen.
@@ -224,11 +233,21 @@ impl Net {
     }
 }
 
-fn longest_paths(graph: &PipelineGraph) -> Vec<usize> {
-    let mut layers = vec![0; graph.len()];
+fn longest_paths(graph: &PipelineGraph, drawn: &Lines) -> Vec<usize> {
+    let mut junction_of = vec![None; graph.len()];
+    for line in drawn.lines.iter().filter(|line| line.from >= graph.len()) {
+        junction_of[line.to] = Some(line.from);
+    }
+    let behind = |layers: &[usize], steps: &[StepIndex]| steps.iter().map(|step| layers[step.get()] + 1).max();
+    let mut layers = vec![0; graph.len() + drawn.junctions.len()];
     for at in graph.topological() {
-        let layer = |earlier: &StepIndex| layers[earlier.get()] + 1;
-        layers[at.get()] = graph.prerequisites(*at).iter().map(layer).max().unwrap_or(0);
+        let mut layer = behind(&layers, graph.prerequisites(*at)).unwrap_or(0);
+        if let Some(junction) = junction_of[at.get()] {
+            // All steps before the junction come before this one.
+            layers[junction] = behind(&layers, &drawn.junctions[junction - graph.len()]).unwrap_or(0);
+            layer = layer.max(layers[junction] + 1);
+        }
+        layers[at.get()] = layer;
     }
     layers
 }

@@ -1,5 +1,6 @@
 //! Pictures of a pipeline's graph.
 
+mod bundles;
 mod dot;
 mod edges;
 mod layout;

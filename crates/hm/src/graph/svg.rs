@@ -2,7 +2,7 @@
 
 use hm_pipeline_ir::{PipelineGraph, StepIndex, display_name};
 
-use super::layout::{Layout, Place, Sizes, layout};
+use super::layout::{Layout, Sizes, layout};
 use super::words::{cut, one_line};
 use crate::append::{append, append_line};
 
@@ -11,6 +11,10 @@ const BOX_WIDTH: f64 = 220.0;
 const BOX_HEIGHT: f64 = 46.0;
 /// Between two layers; edges bend there.
 const LAYER_GAP: f64 = 64.0;
+/// Of a layer that only lines pass, and junctions.
+const NARROW: f64 = 8.0;
+/// Radius of a junction.
+const JUNCTION: f64 = 4.0;
 const SIZES: Sizes = Sizes {
     box_height: BOX_HEIGHT,
     point_height: 6.0,
@@ -26,12 +30,14 @@ const STYLE: &str = "text{font:600 13px system-ui,sans-serif;fill:#1f2328}\
     .p{fill:#fff;stroke:none}\
     path{fill:none;stroke:#818b98;stroke-width:1.5}\
     .o{stroke-dasharray:5 4}\
+    circle{fill:#818b98}\
     #a path{fill:#818b98;stroke:none}";
 
-/// The whole document. Dashed edges are order only.
+/// The whole document. Dashed lines are order only.
 pub(crate) fn svg(name: &str, graph: &PipelineGraph) -> String {
     let plan = layout(graph, SIZES);
-    let width = 2.0 * MARGIN + left(plan.layers) - left(0) - if plan.layers > 0 { LAYER_GAP } else { 0.0 };
+    let columns = columns(&plan.layers);
+    let width = MARGIN + columns.last().map_or(MARGIN, |last| last.left + last.width);
     let height = 2.0 * MARGIN + plan.height;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
@@ -41,27 +47,69 @@ pub(crate) fn svg(name: &str, graph: &PipelineGraph) -> String {
          <rect class=\"p\" width=\"{width:.0}\" height=\"{height:.0}\"/>\n",
         escaped(name)
     );
-    draw_edges(&plan, &mut text);
-    for at in graph.indices() {
-        draw_box(graph, at, plan.places[at.get()], &mut text);
+    draw_lines(&plan, &columns, graph.len(), &mut text);
+    let (boxes, junctions) = plan.places.split_at(graph.len());
+    for (at, place) in graph.indices().zip(boxes) {
+        draw_box(graph, at, columns[place.layer].left, place.y + MARGIN, &mut text);
+    }
+    for place in junctions {
+        let x = columns[place.layer].middle();
+        let y = place.y + MARGIN;
+        append_line(
+            &mut text,
+            format_args!("<circle cx=\"{x:.0}\" cy=\"{y:.0}\" r=\"{JUNCTION:.0}\"/>"),
+        );
     }
     text.push_str("</svg>\n");
     text
 }
 
-fn draw_edges(plan: &Layout, text: &mut String) {
-    for (edge, points) in &plan.edges {
-        let class = if edge.builds_in { "" } else { " class=\"o\"" };
-        let from = plan.places[edge.from.get()];
-        let to = plan.places[edge.to.get()];
-        let mut x = left(from.layer) + BOX_WIDTH;
+/// The space of a layer.
+struct Column {
+    left: f64,
+    width: f64,
+}
+
+impl Column {
+    fn middle(&self) -> f64 {
+        self.left + self.width / 2.0
+    }
+}
+
+/// The columns of layers, of which each has steps or has not.
+fn columns(layers: &[bool]) -> Vec<Column> {
+    let mut columns = Vec::with_capacity(layers.len());
+    let mut left = MARGIN;
+    for has_steps in layers {
+        let width = if *has_steps { BOX_WIDTH } else { NARROW };
+        columns.push(Column { left, width });
+        left += width + LAYER_GAP;
+    }
+    columns
+}
+
+/// `steps` is the number of places that are steps and not junctions.
+fn draw_lines(plan: &Layout, columns: &[Column], steps: usize, text: &mut String) {
+    for (line, points) in &plan.lines {
+        let class = if line.builds_in { "" } else { " class=\"o\"" };
+        let arrow = if line.to < steps { " marker-end=\"url(#a)\"" } else { "" };
+        let from = plan.places[line.from];
+        let to = plan.places[line.to];
+        let column = &columns[from.layer];
+        let mut x = if line.from < steps {
+            column.left + column.width
+        } else {
+            column.middle()
+        };
         let mut y = from.y + MARGIN;
-        append(
-            text,
-            format_args!("<path{class} marker-end=\"url(#a)\" d=\"M{x:.0} {y:.0}"),
-        );
+        append(text, format_args!("<path{class}{arrow} d=\"M{x:.0} {y:.0}"));
         for place in points.iter().chain([&to]) {
-            let (next_x, next_y) = (left(place.layer), place.y + MARGIN);
+            let column = &columns[place.layer];
+            let is_junction = *place == to && line.to >= steps;
+            let (next_x, next_y) = (
+                if is_junction { column.middle() } else { column.left },
+                place.y + MARGIN,
+            );
             let middle = f64::midpoint(x, next_x);
             append(
                 text,
@@ -70,7 +118,7 @@ fn draw_edges(plan: &Layout, text: &mut String) {
             x = next_x;
             y = next_y;
             if *place != to {
-                x += BOX_WIDTH;
+                x += column.width;
                 append(text, format_args!("H{x:.0}"));
             }
         }
@@ -78,10 +126,8 @@ fn draw_edges(plan: &Layout, text: &mut String) {
     }
 }
 
-fn draw_box(graph: &PipelineGraph, at: StepIndex, place: Place, text: &mut String) {
+fn draw_box(graph: &PipelineGraph, at: StepIndex, x: f64, y: f64, text: &mut String) {
     let step = graph.step(at);
-    let x = left(place.layer);
-    let y = place.y + MARGIN;
     let name = cut(&display_name(step), NAME_COLUMNS);
     let command = cut(&step.cmd, COMMAND_COLUMNS);
     append_line(
@@ -99,12 +145,6 @@ fn draw_box(graph: &PipelineGraph, at: StepIndex, place: Place, text: &mut Strin
             escaped(&command),
         ),
     );
-}
-
-/// The left side of a layer's boxes.
-#[expect(clippy::cast_precision_loss, reason = "no graph has 2^52 layers")]
-fn left(layer: usize) -> f64 {
-    MARGIN + layer as f64 * (BOX_WIDTH + LAYER_GAP)
 }
 
 /// Text as XML 1.0 takes it: markup escaped, characters that no document may hold replaced.

@@ -66,6 +66,55 @@ fn svg() {
     insta::assert_snapshot!(drawn(&sample(), "svg"));
 }
 
+/// Each step of the second row waits for all of the first; the first of them also boots from there.
+fn rows(before: usize, after: usize) -> Ir {
+    let first = (0..before).fold(Ir::new(), |ir, number| ir.step(&format!("a{number}"), "true"));
+    (0..after).fold(first, |ir, number| {
+        let mut ir = ir.step(&format!("b{number}"), "true");
+        if number == 0 {
+            ir = ir.builds_in("a0");
+        }
+        (usize::from(number == 0)..before).fold(ir, |ir, earlier| ir.after(&format!("a{earlier}")))
+    })
+}
+
+#[test]
+fn a_barrier_is_drawn_through_a_junction() {
+    let count = |drawn: &str, part: &str| drawn.matches(part).count();
+    let dot = drawn(&rows(4, 3), "dot");
+    assert!(
+        dot.contains("  n7 [shape=point];\n") && dot.contains("  n0 -> n4;\n"),
+        "{dot}"
+    );
+    assert_eq!(count(&dot, "-> n7 [style=dashed, arrowhead=none];"), 4, "{dot}");
+    assert_eq!(count(&dot, "n7 -> "), 3, "{dot}");
+    assert_eq!(count(&dot, " -> "), 4 + 3 + 1, "{dot}");
+    let mermaid = drawn(&rows(4, 3), "mermaid");
+    assert!(
+        mermaid.contains("  n7(( ))\n") && mermaid.contains("  n0 --> n4\n"),
+        "{mermaid}"
+    );
+    assert_eq!(count(&mermaid, " -.- n7\n"), 4, "{mermaid}");
+    assert_eq!(count(&mermaid, "  n7 -.-> "), 3, "{mermaid}");
+    let svg = drawn(&rows(4, 3), "svg");
+    assert_eq!(count(&svg, "<circle"), 1, "{svg}");
+    assert_eq!(count(&svg, "<path class=\"o\" d="), 4, "{svg}");
+    assert_eq!(count(&svg, "<path class=\"o\" marker-end="), 3, "{svg}");
+    assert!(drawn(&rows(4, 3), "text").contains("after a0, a1, a2, a3"));
+}
+
+#[test]
+fn a_junction_is_drawn_where_it_makes_fewer_lines_only() {
+    for (before, after) in [(1, 5), (5, 1), (2, 2)] {
+        assert!(
+            !drawn(&rows(before, after), "dot").contains("point"),
+            "{before} {after}"
+        );
+    }
+    let wide = drawn(&rows(400, 500), "dot");
+    assert_eq!(wide.matches(" -> ").count(), 400 + 500 + 1);
+}
+
 #[test]
 fn an_empty_graph_has_pictures_too() {
     for format in ["text", "dot", "mermaid", "svg"] {
