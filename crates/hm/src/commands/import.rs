@@ -161,7 +161,7 @@ fn read_all(files: &[PathBuf], folder: &Path) -> Result<Vec<Workflow>, CliError>
     let mut broken: Vec<(String, YamlError)> = Vec::new();
     for file in files {
         let text = fs::read(file).map_err(|error| unreadable(file, &error))?;
-        let shown = file.strip_prefix(folder).unwrap_or(file).display().to_string();
+        let shown = on_one_line(file.strip_prefix(folder).unwrap_or(file));
         let slug = slug(file);
         match import::github(&String::from_utf8_lossy(&text), &shown, &slug) {
             Ok(imported) => workflows.push(Workflow {
@@ -185,6 +185,12 @@ fn read_all(files: &[PathBuf], folder: &Path) -> Result<Vec<Workflow>, CliError>
         error.cause(format!("{file}:{}: {problem}", problem.line()))
     });
     Err(error.fix("mend the line and import again"))
+}
+
+/// The path, also where its name has line ends in it.
+fn on_one_line(path: &Path) -> String {
+    let path = path.display().to_string();
+    path.replace('\r', "\\r").replace('\n', "\\n")
 }
 
 /// The slug of the pipeline: the file's name as far as a slug can have it.

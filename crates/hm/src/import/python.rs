@@ -111,6 +111,13 @@ pub(super) fn quoted(text: &str, quote: char) -> String {
     source
 }
 
+/// The text as it stands within double quotes, or three of them.
+pub(super) fn within_quotes(text: &str) -> String {
+    let mut source = String::new();
+    push_escaped(&mut source, text, '"', false, false);
+    source
+}
+
 fn push_escaped(source: &mut String, text: &str, quote: char, several: bool, doubled: bool) {
     for character in text.chars() {
         match character {
@@ -219,6 +226,7 @@ mod tests {
         assert_eq!(of(&["=m['os']"]), "m['os']");
         assert_eq!(of(&["${X} ", "=m['os']"]), "f\"${{X}} {m['os']}\"");
         assert_eq!(of(&["a\u{0}"]), "\"a\\U00000000\"");
+        assert_eq!(within_quotes("a\"\"\"b\\\n'"), "a\\\"\\\"\\\"b\\\\\\n'");
     }
 
     #[test]

@@ -145,10 +145,9 @@ fn require_order(written: &[(&str, &Node)]) -> Result<(), YamlError> {
 }
 
 fn head(file: &str, notes: &[Note], helpers: &Helpers) -> String {
-    let file = python::quoted(file, '\'');
     let mut source = format!(
         "\"\"\"The workflow {} as a pipeline, made by `hm import github`.\n",
-        file.trim_matches('\'')
+        python::within_quotes(file)
     );
     if notes.is_empty() {
         source.push_str("\nEverything in it was taken over.\n");

@@ -285,6 +285,26 @@ jobs:
 }
 
 #[test]
+fn a_workflow_may_have_any_name() {
+    let lab = Lab::new();
+    let file = "c\"\"\"\\ i\n';import os.yml";
+    lab.write(file, &job("      - run: true\n      - run: dir\n        shell: cmd\n"));
+    let output = import(&lab, &[file]);
+    let told = text(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert!(
+        told.lines()
+            .any(|line| line.starts_with("c\"\"\"\\ i\\n';import os.yml:")),
+        "{told}"
+    );
+    let source = fs::read_to_string(lab.tree().join(".hm/c_i_import_os.py")).unwrap();
+    let doc = "\"\"\"The workflow c\\\"\\\"\\\"\\\\ i\\\\n';import os.yml as a pipeline, made by";
+    assert!(source.starts_with(doc), "{source}");
+    let output = lab.hm().args(["render", "c-i-import-os", "--strict"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
 fn a_pipeline_of_another_file_that_has_the_slug_is_told() {
     let lab = Lab::new();
     lab.write(
