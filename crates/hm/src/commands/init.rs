@@ -10,7 +10,7 @@ use crate::cli::{InitArgs, ProjectKind};
 use crate::commands::source;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::init::{Found, detect, template};
+use crate::init::{Found, detect, package, template};
 use crate::output;
 use crate::process::Process;
 use crate::settings::Places;
@@ -26,6 +26,12 @@ pub(crate) fn init(args: &InitArgs, process: &Process) -> Result<Exit, CliError>
         Some(kind) => kind,
         None => choose(&folder)?,
     };
+    let of_node = matches!(kind, ProjectKind::Js | ProjectKind::Nextjs);
+    if let Some(Err(problem)) = package(&folder).filter(|_| of_node) {
+        output::note(&format!(
+            "warning: package.json can't be read, so its scripts are not known and lint, test and build are taken: {problem}"
+        ));
+    }
     write_file(&folder.join(FILE), &template(kind, &folder), over)?;
     output::result(&format!("{}\n", folder.join(FILE).display()))?;
     output::note("next: `hm check` looks it over, `hm graph` draws it, `hm run` runs it");

@@ -1,6 +1,7 @@
 //! What a folder holds, by the files that its tools want there.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde_json::Value;
@@ -41,7 +42,7 @@ pub(crate) fn detect(folder: &Path) -> Vec<Found> {
     }
     let next_known = found.iter().any(|other| other.kind == ProjectKind::Nextjs);
     let kind = match package(folder) {
-        Some(package) if has_next(&package) => ProjectKind::Nextjs,
+        Some(Ok(package)) if has_next(&package) => ProjectKind::Nextjs,
         Some(_) if !next_known => ProjectKind::Js,
         Some(_) | None => return found,
     };
@@ -54,10 +55,13 @@ pub(crate) fn detect(folder: &Path) -> Vec<Found> {
     found
 }
 
-/// The folder's package.json, empty where it can't be read.
-pub(super) fn package(folder: &Path) -> Option<Value> {
-    let text = fs::read(folder.join("package.json")).ok()?;
-    Some(serde_json::from_slice(&text).unwrap_or(Value::Null))
+/// The folder's package.json, or why it can't be read; `None` where there is none.
+pub(crate) fn package(folder: &Path) -> Option<Result<Value, String>> {
+    match fs::read(folder.join("package.json")) {
+        Ok(text) => Some(serde_json::from_slice(&text).map_err(|error| format!("it is no JSON: {error}"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => Some(Err(error.to_string())),
+    }
 }
 
 fn has_next(package: &Value) -> bool {

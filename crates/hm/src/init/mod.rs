@@ -3,5 +3,5 @@
 mod detect;
 mod template;
 
-pub(crate) use detect::{Found, detect};
+pub(crate) use detect::{Found, detect, package};
 pub(crate) use template::template;

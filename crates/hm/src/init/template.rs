@@ -25,9 +25,9 @@ pub(crate) fn template(kind: ProjectKind, folder: &Path) -> String {
 /// Scripts that belong into a pipeline where a package has them.
 const SCRIPTS: [&str; 4] = ["lint", "typecheck", "test", "build"];
 
-/// Narrows the list of scripts to those that package.json has; a folder without one keeps the template's.
+/// Narrows the list of scripts to those that package.json has; a folder without one that can be read keeps the template's.
 fn with_scripts(template: &str, folder: &Path) -> String {
-    let Some(package) = detect::package(folder) else {
+    let Some(Ok(package)) = detect::package(folder) else {
         return template.to_owned();
     };
     let written: Vec<String> = SCRIPTS

@@ -92,6 +92,23 @@ fn a_package_without_scripts_is_still_a_pipeline() {
 }
 
 #[test]
+fn a_package_that_can_not_be_read_is_told() {
+    let lab = Lab::new();
+    lab.write("package.json", "{\"scripts\": {\"build\": }}");
+    let output = init(&lab, &[]);
+    assert!(output.status.success(), "{output:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("warning: package.json can't be read, so its scripts are not known")
+            && told.contains("line 1 column 23"),
+        "{told}"
+    );
+    assert!(commands(&render(&lab)).contains(&"cd . && npm run build"));
+    let other = init(&lab, &["-t", "go", "--force"]);
+    assert!(!String::from_utf8(other.stderr).unwrap().contains("package.json"));
+}
+
+#[test]
 fn nothing_is_written_over_without_force() {
     let lab = Lab::new();
     lab.write(".hm/other.ts", "export default [];\n");
