@@ -136,10 +136,46 @@ export default { slug: 'ts', pipeline: pipeline([build], { defaultImage: 'host' 
 }
 
 #[test]
-fn flags_of_keys_need_keys_and_an_image_that_is_not_there_is_told() {
+fn flags_that_would_have_no_effect_are_refused() {
     let lab = Lab::new();
-    let output = lab.hm().args(["render", "--offline"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    let refused = |arguments: &[&str], names: &str| {
+        let output = lab.hm().args(arguments).output().unwrap();
+        // Where JSON is asked for, the error is on standard output.
+        let told = String::from_utf8([output.stderr, output.stdout].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
+        assert!(told.contains(names), "{arguments:?}: {told}");
+    };
+    for flags in [
+        &["--offline"][..],
+        &["-e", "A=1"],
+        &["--backend", "sandbox"],
+        &["--image", "host"],
+        &["--format", "json"],
+    ] {
+        refused(&[&["render", "--ir", "-"], flags].concat(), "--keys");
+    }
+    for command in [&["render"][..], &["render", "--keys"], &["graph"], &["run"]] {
+        refused(&[command, &["ci", "--ir", "-"]].concat(), "--ir");
+    }
+}
+
+#[test]
+fn a_document_that_is_not_there_is_told() {
+    let lab = Lab::new();
+    for command in [&["render"][..], &["render", "--keys"], &["graph"], &["run"]] {
+        let output = lab.hm().args(command).args(["--ir", "nowhere.json"]).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(5), "{told}");
+        assert!(
+            told.contains("error[ir_unreadable]: the document nowhere.json can't be read"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn an_image_that_is_not_there_is_told() {
+    let lab = Lab::new();
     let output = keys_command(&lab, &sample(), &["--image", "dir:/no/such/root"]);
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(4), "{told}");
