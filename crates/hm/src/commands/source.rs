@@ -100,28 +100,42 @@ impl Source {
     }
 
     fn unknown(&self, slug: &str) -> CliError {
-        if !self.envelope.problems.is_empty() {
-            return broken(
-                &self.envelope.problems,
-                &format!("no pipeline {slug:?} in the files that could be read"),
-            );
+        let Envelope { pipelines, problems } = &self.envelope;
+        let own: Vec<&FileProblem> = problems
+            .iter()
+            .filter(|problem| problem.pipeline.as_deref() == Some(slug))
+            .collect();
+        if !own.is_empty() {
+            return broken(own, &format!("the pipeline {slug:?} can't be read"));
         }
-        let error = CliError::new(
-            "pipeline_unknown",
-            Exit::NotFound,
-            format!("there is no pipeline {slug:?}"),
-        );
-        match self.envelope.pipelines.as_slice() {
-            [] => error.cause("no file of .hm/ declares a pipeline").fix(DECLARE),
+        let mut error = if problems.is_empty() {
+            let message = format!("there is no pipeline {slug:?}");
+            CliError::new("pipeline_unknown", Exit::NotFound, message)
+        } else {
+            let message = format!("there is no pipeline {slug:?} in what can be read of .hm/");
+            CliError::new("pipeline_source", Exit::Usage, message)
+        };
+        error = match pipelines.as_slice() {
+            [] if problems.is_empty() => error.cause("no file of .hm/ declares a pipeline").fix(DECLARE),
+            [] => error,
             [first, ..] => error
-                .cause(format!("declared are: {}", slugs(&self.envelope.pipelines)))
+                .cause(format!("declared are: {}", slugs(pipelines)))
                 .again("", first.slug.as_str()),
+        };
+        if problems.is_empty() {
+            return error;
         }
+        let error = problems
+            .iter()
+            .fold(error, |error, problem| error.cause(problem.to_string()));
+        error.fix(format!(
+            "where one of these files declares {slug:?}, mend it and give the command again"
+        ))
     }
 
     fn none(&self) -> CliError {
         if !self.envelope.problems.is_empty() {
-            return broken(&self.envelope.problems, "no pipeline could be read");
+            return broken(&self.envelope.problems, "no pipeline can be read");
         }
         CliError::new(
             "pipelines_missing",
@@ -159,8 +173,8 @@ fn ambiguous(pipelines: &[PipelineDefinition]) -> CliError {
 }
 
 /// The pipeline files themselves are in the way.
-fn broken(problems: &[FileProblem], message: &str) -> CliError {
-    let error = problems.iter().fold(
+fn broken<'a>(problems: impl IntoIterator<Item = &'a FileProblem>, message: &str) -> CliError {
+    let error = problems.into_iter().fold(
         CliError::new("pipeline_source", Exit::Usage, message),
         |error, problem| error.cause(problem.to_string()),
     );

@@ -212,6 +212,38 @@ fn the_fix_is_the_command_that_failed() {
 }
 
 #[test]
+fn a_broken_file_beside_the_pipeline_that_is_not_there_is_told() {
+    let lab = Lab::new();
+    let told = |arguments: &[&str], code: i32| {
+        let output = lab.hm().args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let folder = lab.tree().canonicalize().unwrap().join(".hm/");
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .replace(&*folder.to_string_lossy(), "")
+    };
+    lab.write(".hm/a.py", SOUND);
+    lab.write(".hm/b.py", RAISES);
+    lab.write(".hm/c.py", "nothing\n");
+    assert_eq!(
+        told(&["graph", "nope"], 2),
+        "error[pipeline_source]: there is no pipeline \"nope\" in what can be read of .hm/\n\
+         \x20 cause: declared are: sound\n\
+         \x20 cause: b.py:6: pipeline \"raises\": ValueError: no such thing\n\
+         \x20 cause: c.py:1: NameError: name 'nothing' is not defined\n\
+         \x20 fix: hm graph sound\n\
+         \x20 fix: where one of these files declares \"nope\", mend it and give the command again\n"
+    );
+    assert_eq!(
+        told(&["graph", "raises"], 2),
+        "error[pipeline_source]: the pipeline \"raises\" can't be read\n\
+         \x20 cause: b.py:6: pipeline \"raises\": ValueError: no such thing\n\
+         \x20 fix: mend the file and run `hm pipelines` to see what it declares\n"
+    );
+    assert!(told(&["graph", "sound"], 0).contains("warning: b.py:6: "));
+}
+
+#[test]
 fn a_file_that_takes_long_is_named_meanwhile() {
     let lab = Lab::new();
     lab.write(".hm/ci.py", &format!("import time\ntime.sleep(4)\n{SOUND}"));
