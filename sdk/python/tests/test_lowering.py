@@ -34,6 +34,11 @@ class Lowering(SdkTest):
             gate = (hm.wait(), hm.sh("true", label="gate"), hm.wait())
             self.assertEqual(len(self.edges(*before, *gate, *after, hm.sh("c"))), 8)
 
+    def test_the_edges_of_waits_are_a_million_at_most(self) -> None:
+        steps = [hm.sh("a") for _ in range(2001)]
+        with self.refuses(ValueError, "each of the 1000 before it, and that makes more than 1000000 edges"):
+            self.edges(*steps[:1000], hm.wait(), *steps[1000:])
+
     def test_a_wait_joins_all_that_comes_after_with_all_of_the_segment_before(self) -> None:
         a = hm.sh("a")
         self.assertEqual(
