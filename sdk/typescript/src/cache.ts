@@ -1,4 +1,4 @@
-import { requireTexts, show, wrong } from "./errors.js";
+import { refuseUnknown, requireTexts, show, wrong } from "./errors.js";
 
 /** Never cached. */
 export interface CacheNone {
@@ -45,6 +45,7 @@ export function none(): CacheNone {
 
 /** Cached until the command, its environment or one of the machine's variables `envKeys` changes. */
 export function forever(options: { readonly envKeys?: readonly string[] } = {}): CacheForever {
+  refuseUnknown(options, ["envKeys"], "hm.forever");
   return { kind: "forever", envKeys: requireTexts(options.envKeys ?? [], "envKeys") };
 }
 
@@ -53,6 +54,7 @@ export function ttl(duration: number, options: { readonly envKeys?: readonly str
   if (typeof duration !== "number" || !(Math.trunc(duration) > 0)) {
     throw wrong(`hm.ttl: the duration must be a number of seconds above 0, got ${show(duration)}`, "ttl(24 * 60 * 60)");
   }
+  refuseUnknown(options, ["envKeys"], "hm.ttl");
   return {
     kind: "ttl",
     durationSeconds: Math.trunc(duration),

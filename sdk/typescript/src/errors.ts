@@ -38,6 +38,9 @@ export function requireTexts(value: unknown, what: string): readonly string[] {
 
 /** Refuses members that the receiver doesn't read, since a misspelt option would otherwise do nothing. */
 export function refuseUnknown(given: object, known: readonly string[], where: string): void {
+  if (given === null || typeof given !== "object" || Array.isArray(given)) {
+    throw wrong(`${where}: the options must be an object, not ${show(given)}`, `use ${known.join(", ")}`);
+  }
   for (const name of Object.keys(given)) {
     if (!known.includes(name)) {
       throw wrong(`${where} has no option ${show(name)}`, `use ${known.join(", ")}`);

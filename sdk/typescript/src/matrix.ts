@@ -1,4 +1,4 @@
-import { show, wrong } from "./errors.js";
+import { refuseUnknown, show, wrong } from "./errors.js";
 
 /** Every combination of the axes' values, as objects. */
 export type Combination<Axes extends Readonly<Record<string, readonly unknown[]>>> = {
@@ -21,6 +21,7 @@ export function matrix<const Axes extends Readonly<Record<string, readonly unkno
     readonly exclude?: readonly Partial<Combination<Axes>>[];
   } = {},
 ): Combination<Axes>[] {
+  refuseUnknown(options, ["include", "exclude"], "hm.matrix");
   let combinations: Record<string, unknown>[] = Object.keys(axes).length === 0 ? [] : [{}];
   for (const [name, values] of Object.entries(axes)) {
     if (!Array.isArray(values)) {

@@ -49,6 +49,7 @@ const NETWORKS: readonly string[] = ["host", "isolated", "none"];
 /** A secret by name, put into the variable `env` (the name itself by default) or into `file`. */
 export function secret(name: string, place: { readonly env?: string; readonly file?: string } = {}): Secret {
   requireText(name, "hm.secret: the name");
+  refuseUnknown(place, ["env", "file"], "hm.secret");
   if (place.env !== undefined && place.file !== undefined) {
     throw wrong(`hm.secret: ${show(name)} goes into env or into file, not both`);
   }

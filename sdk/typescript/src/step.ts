@@ -142,6 +142,7 @@ export class Step {
 
 /** The empty start of a chain: a fresh machine on `image`, or on the pipeline's. */
 export function scratch(options: { readonly image?: string } = {}): Step {
+  refuseUnknown(options, ["image"], "hm.scratch");
   return new Step({ image: options.image });
 }
 
@@ -152,6 +153,7 @@ export function sh(cmd: string, options: StepOptions = {}): Step {
 
 /** A barrier among the leaves: what comes after it starts when all before it have ended. */
 export function wait(options: { readonly continueOnFailure?: boolean } = {}): Step {
+  refuseUnknown(options, ["continueOnFailure"], "hm.wait");
   return new Step({ isWait: true, continueOnFailure: options.continueOnFailure === true });
 }
 

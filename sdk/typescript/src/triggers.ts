@@ -1,4 +1,4 @@
-import { requireTexts, show, wrong } from "./errors.js";
+import { refuseUnknown, requireTexts, show, wrong } from "./errors.js";
 
 /** What may happen to a pull request. */
 export type PullRequestType = "opened" | "synchronize" | "reopened" | "closed" | "ready_for_review";
@@ -69,6 +69,7 @@ export type Globs = string | readonly string[];
 export function push(
   what: { readonly branch: Globs; readonly tag?: undefined } | { readonly tag: Globs; readonly branch?: undefined },
 ): PushTrigger {
+  refuseUnknown(what ?? {}, ["branch", "tag"], "hm.push");
   const branches = globs(what?.branch, "branch");
   const tags = globs(what?.tag, "tag");
   if ((branches === undefined) === (tags === undefined)) {
@@ -81,6 +82,7 @@ export function push(
 export function pullRequest(
   what: { readonly branches?: Globs; readonly types?: readonly PullRequestType[] } = {},
 ): PullRequestTrigger {
+  refuseUnknown(what, ["branches", "types"], "hm.pullRequest");
   const types = what.types === undefined ? DEFAULT_TYPES : requireTexts(what.types, "types");
   for (const name of types) {
     if (!(KNOWN_TYPES as readonly string[]).includes(name)) {

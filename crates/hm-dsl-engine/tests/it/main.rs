@@ -15,4 +15,6 @@ mod support;
 #[cfg(test)]
 mod typescript;
 #[cfg(test)]
+mod typescript_budgets;
+#[cfg(test)]
 mod typescript_errors;

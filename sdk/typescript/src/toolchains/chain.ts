@@ -1,7 +1,7 @@
 // What toolchains share: the chain apt-base → install → deps → actions, checks, quoting.
 
 import { forever, ttl } from "../cache.js";
-import { type PipelineError, requireTexts, show, wrong } from "../errors.js";
+import { type PipelineError, refuseUnknown, requireTexts, show, wrong } from "../errors.js";
 import type { Env } from "../options.js";
 import { changeFolder, quote, splitWords } from "../shell.js";
 import { scratch, Step, type StepOptions } from "../step.js";
@@ -28,6 +28,7 @@ export interface InstallOptions {
 
 /** A machine with Debian packages, made anew once a day; give it as `base` to toolchains that share it. */
 export function aptBase(options: AptBaseOptions): Step {
+  refuseUnknown(options, ["packages", "image", "label"], "hm.aptBase");
   const names = words(options.packages, "packages");
   if (names.length === 0) throw wrong("hm.aptBase: packages must not be empty", 'aptBase({ packages: ["curl"] })');
   return scratch().sh(`apt-get update && apt-get install -y ${names.join(" ")}`, {

@@ -1,12 +1,14 @@
 // C and C++ projects with CMake.
 
 import { type CachePolicy, onChange } from "../cache.js";
-import { wrong } from "../errors.js";
+import { refuseUnknown, wrong } from "../errors.js";
 import { quote } from "../shell.js";
 import type { Step, StepOptions } from "../step.js";
 import { action, bare, baseStep, below, install, type InstallOptions, refuse, take, within } from "./chain.js";
 
 const TAG = "cmake";
+const MACHINE = ["compiler", "ccache", "generator", "image", "base"] as const;
+const PROJECT = ["path", "preset", "defines", "deps", "target", "cache"] as const;
 const JOBS = "--parallel $(nproc)";
 const SOURCES = ["c", "h", "cpp", "hpp", "cc", "cxx"].map((suffix) => `-name '*.${suffix}'`).join(" -o ");
 const VCPKG = "git clone https://github.com/microsoft/vcpkg.git /opt/vcpkg && /opt/vcpkg/bootstrap-vcpkg.sh";
@@ -54,6 +56,7 @@ export class CMakeToolchain {
 
   /** Configures and builds the project at `path`; what follows starts from there. */
   project(options: CMakeProjectOptions = {}): CMakeProject {
+    refuseUnknown(options, PROJECT, "hm.cmake: project");
     const { path = ".", preset, defines, deps, target, cache } = options;
     if (deps != null && deps !== "vcpkg") throw refuse("cmake", "deps", deps, 'use "vcpkg", or leave it out');
     const inputs = onChange(`${below(path)}${deps == null ? "CMakeLists.txt" : "vcpkg.json"}`);
@@ -179,6 +182,7 @@ function packages(compiler: string | undefined, ccache: boolean, generator: stri
 function make(options: CMakeOptions & { readonly path: string }): CMakeProject;
 function make(options?: CMakeOptions): CMakeToolchain;
 function make(options: CMakeOptions = {}): CMakeToolchain | CMakeProject {
+  refuseUnknown(options, [...MACHINE, ...PROJECT], "hm.cmake");
   const { path, compiler, ccache = true, generator = "ninja", preset, defines, deps, target, cache } = options;
   if (!["ninja", "make"].includes(generator)) {
     throw refuse("cmake", "generator", generator, 'use "ninja" or "make"');
@@ -206,7 +210,7 @@ export const cmake = Object.assign(
   make,
   bare(
     project,
-    ["path", "compiler", "ccache", "generator", "preset", "defines", "deps", "target", "cache", "image", "base"],
+    [...MACHINE, ...PROJECT],
     ["build", "test", "install", "fmt", "lint", "package"],
   ),
 );

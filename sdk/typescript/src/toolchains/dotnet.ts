@@ -1,5 +1,6 @@
 // The .NET SDK from its installer.
 
+import { refuseUnknown } from "../errors.js";
 import type { Env } from "../options.js";
 import { quote } from "../shell.js";
 import type { Step, StepOptions } from "../step.js";
@@ -79,6 +80,7 @@ export class DotnetProject extends Project {
 }
 
 function make(options: DotnetOptions = {}): DotnetProject {
+  refuseUnknown(options, ["path", "version", "locked", "image", "base"], "hm.dotnet");
   const { path = ".", version = "8.0", locked = false } = options;
   if (!isVersion(version, [2, 3])) {
     throw refuse("dotnet", "version", version, 'use a channel like "8.0" or a version like "8.0.404"');

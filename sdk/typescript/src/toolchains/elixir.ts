@@ -1,7 +1,7 @@
 // Elixir on Erlang/OTP.
 
 import { onChange } from "../cache.js";
-import { show, wrong } from "../errors.js";
+import { refuseUnknown, show, wrong } from "../errors.js";
 import type { Env } from "../options.js";
 import { quote } from "../shell.js";
 import type { Step, StepOptions } from "../step.js";
@@ -116,6 +116,7 @@ function mix(parent: Step, name: string, cmd: string, options: StepOptions): Ste
 }
 
 function make(options: ElixirOptions = {}): ElixirProject {
+  refuseUnknown(options, ["path", "elixirVersion", "otpVersion", "image", "base"], "hm.elixir");
   const { path = ".", elixirVersion = "1.18.3", otpVersion = "27.3.3" } = options;
   if (!isVersion(elixirVersion, [3])) {
     throw refuse("elixir", "elixirVersion", elixirVersion, 'use a version like "1.18.3"');

@@ -1,5 +1,6 @@
 // Elm with its tools, from npm.
 
+import { refuseUnknown } from "../errors.js";
 import { quote } from "../shell.js";
 import type { Step, StepOptions } from "../step.js";
 import { bare, baseStep, install, type InstallOptions, isVersion, refuse, take } from "./chain.js";
@@ -57,6 +58,7 @@ export class ElmProject extends Project {
 }
 
 function make(options: ElmOptions = {}): ElmProject {
+  refuseUnknown(options, ["path", "main", "version", "nodeVersion", "image", "base"], "hm.elm");
   const { path = ".", main = "src/Main.elm", version = "0.19.1-6", nodeVersion = "22" } = options;
   const [number, revision, ...more] = typeof version === "string" ? version.split("-") : [];
   if (!isVersion(number, [3]) || !isVersion(revision ?? "0", [1]) || more.length > 0) {

@@ -1,5 +1,6 @@
 // Go from its release tarball.
 
+import { refuseUnknown } from "../errors.js";
 import { quote } from "../shell.js";
 import type { Step, StepOptions } from "../step.js";
 import { action, bare, baseStep, install, type InstallOptions, isVersion, refuse, within } from "./chain.js";
@@ -59,6 +60,7 @@ export class GoToolchain {
 }
 
 function make(options: GoOptions = {}): GoToolchain {
+  refuseUnknown(options, ["path", "version", "image", "base"], "hm.go");
   const { path = ".", version = "1.23.2" } = options;
   if (!isVersion(version, [2, 3])) throw refuse("go", "version", version, 'use a version like "1.23.2"');
   const tarball = `https://go.dev/dl/go${quote(version)}.linux-${MACHINE}.tar.gz`;

@@ -1,5 +1,6 @@
 // Java and Kotlin with Gradle, on a JDK of Adoptium.
 
+import { refuseUnknown } from "../errors.js";
 import type { Step, StepOptions } from "../step.js";
 import { bare, baseStep, install, type InstallOptions, isVersion, refuse, words } from "./chain.js";
 import { dependencies, firstWord, Project } from "./project.js";
@@ -65,6 +66,7 @@ export class GradleProject extends Project {
 }
 
 function make(tag: string, options: GradleOptions): GradleProject {
+  refuseUnknown(options, ["path", "version", "javaVersion", "image", "base"], `hm.${tag}`);
   const { path = ".", version, javaVersion = "21" } = options;
   if (!isVersion(javaVersion, [1])) throw refuse(tag, "javaVersion", javaVersion, 'use a number like "21"');
   if (version !== undefined && !isVersion(version, [2, 3])) {

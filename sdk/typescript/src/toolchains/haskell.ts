@@ -1,5 +1,6 @@
 // Haskell from ghcup, with cabal or stack.
 
+import { refuseUnknown } from "../errors.js";
 import type { Step, StepOptions } from "../step.js";
 import { bare, baseStep, install, type InstallOptions, isVersion, refuse } from "./chain.js";
 import { dependencies, Project } from "./project.js";
@@ -70,6 +71,7 @@ export class HaskellProject extends Project {
 }
 
 function make(options: HaskellOptions = {}): HaskellProject {
+  refuseUnknown(options, ["path", "tool", "ghcVersion", "image", "base"], "hm.haskell");
   const { path = ".", tool = "cabal", ghcVersion } = options;
   if (!Object.hasOwn(FETCH, tool)) throw refuse("haskell", "tool", tool, 'use "cabal" or "stack"');
   if (tool === "stack" && ghcVersion !== undefined) {

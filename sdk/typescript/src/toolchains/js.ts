@@ -1,7 +1,7 @@
 // JavaScript and TypeScript projects with Node, Bun or Deno.
 
 import { onChange } from "../cache.js";
-import { show, wrong } from "../errors.js";
+import { refuseUnknown, show, wrong } from "../errors.js";
 import { quote } from "../shell.js";
 import type { Step, StepOptions } from "../step.js";
 import { action, baseStep, install, type InstallOptions, isVersion, refuse, within } from "./chain.js";
@@ -82,6 +82,7 @@ export class JsProject {
  * Node 22 and npm.
  */
 function project(options: JsOptions = {}): JsProject {
+  refuseUnknown(options, ["path", "pm", "runtime", "version", "image", "base"], "hm.js.project");
   const { path = ".", pm, version } = options;
   const found = pm === undefined || options.runtime === undefined ? detect(path) : NOTHING;
   const runtime = options.runtime ?? (pm !== undefined ? "node" : (found.runtime ?? "node"));

@@ -1,5 +1,6 @@
 // OCaml from opam, built by dune.
 
+import { refuseUnknown } from "../errors.js";
 import type { Env } from "../options.js";
 import type { Step, StepOptions } from "../step.js";
 import { bare, baseStep, install, type InstallOptions, isVersion, refuse, words } from "./chain.js";
@@ -58,6 +59,7 @@ export class OCamlProject extends Project {
 }
 
 function make(options: OCamlOptions = {}): OCamlProject {
+  refuseUnknown(options, ["path", "version", "image", "base"], "hm.ocaml");
   const { path = ".", version = "5.2.1" } = options;
   if (!isVersion(version, [3])) throw refuse("ocaml", "version", version, 'use a version like "5.2.1"');
   const installed = install(

@@ -1,5 +1,6 @@
 // Perl of the distribution, with cpanm.
 
+import { refuseUnknown } from "../errors.js";
 import type { Step, StepOptions } from "../step.js";
 import { bare, baseStep, install, type InstallOptions, take, words } from "./chain.js";
 import { dependencies, Project } from "./project.js";
@@ -33,6 +34,7 @@ export class PerlProject extends Project {
 }
 
 function make(options: PerlOptions = {}): PerlProject {
+  refuseUnknown(options, ["path", "image", "base"], "hm.perl");
   const { path = "." } = options;
   const installed = install(
     baseStep(TAG, PACKAGES, options),

@@ -1,6 +1,6 @@
 // PHP of the distribution, with composer.
 
-import { show, wrong } from "../errors.js";
+import { refuseUnknown, show, wrong } from "../errors.js";
 import type { Env } from "../options.js";
 import { quote } from "../shell.js";
 import type { Step, StepOptions } from "../step.js";
@@ -66,6 +66,7 @@ export class PhpProject extends Project {
 }
 
 function make(options: PhpOptions = {}): PhpProject {
+  refuseUnknown(options, ["path", "version", "extensions", "image", "base"], "hm.php");
   const { path = ".", version, extensions = [] } = options;
   if (version !== undefined && !isVersion(version, [2])) {
     throw refuse("php", "version", version, 'use a version like "8.3", or leave it out');

@@ -1,7 +1,7 @@
 // Python projects with uv.
 
 import { onChange } from "../cache.js";
-import { show, wrong } from "../errors.js";
+import { refuseUnknown, show, wrong } from "../errors.js";
 import { quote } from "../shell.js";
 import type { Step, StepOptions } from "../step.js";
 import { action, bare, baseStep, install, type InstallOptions, isVersion, refuse, take, within } from "./chain.js";
@@ -121,11 +121,13 @@ function synced(toolchain: string, option: string, path: string, version: string
 }
 
 function makePython(options: PythonOptions = {}): PythonToolchain {
+  refuseUnknown(options, ["path", "uvVersion", "image", "base"], "hm.python");
   const { path = ".", uvVersion = "latest" } = options;
   return new PythonToolchain(path, synced("python", "uvVersion", path, uvVersion, options));
 }
 
 function makeUv(options: UvOptions = {}): UvProject {
+  refuseUnknown(options, ["path", "version", "image", "base"], "hm.py.uv");
   const { path = ".", version = "latest" } = options;
   return new UvProject(path, synced("py.uv", "version", path, version, options));
 }

@@ -1,5 +1,6 @@
 // Ruby from its sources, with bundler.
 
+import { refuseUnknown } from "../errors.js";
 import type { Step, StepOptions } from "../step.js";
 import { bare, baseStep, install, type InstallOptions, isVersion, refuse } from "./chain.js";
 import { dependencies, firstWord, Project } from "./project.js";
@@ -46,6 +47,7 @@ export class RubyProject extends Project {
 }
 
 function make(options: RubyOptions = {}): RubyProject {
+  refuseUnknown(options, ["path", "version", "image", "base"], "hm.ruby");
   const { path = ".", version = "3.3.6" } = options;
   if (!isVersion(version, [3])) throw refuse("ruby", "version", version, 'use a version like "3.3.6"');
   const installed = install(

@@ -1,6 +1,7 @@
 // Rust through rustup.
 
 import { type CachePolicy, onChange } from "../cache.js";
+import { refuseUnknown } from "../errors.js";
 import { quote } from "../shell.js";
 import type { Step, StepOptions } from "../step.js";
 import {
@@ -245,7 +246,10 @@ function doc(toolchain: RustToolchain, parent: Step, options: RustDocOptions): S
   return cargo(toolchain, parent, "doc", chosen, command, { ...rest, ...env });
 }
 
+const SETTINGS = ["path", "version", "components", "image", "base"];
+
 function toolchain(options: RustToolchainOptions = {}): RustToolchain {
+  refuseUnknown(options, SETTINGS, "hm.rust.toolchain");
   const { path = ".", version = "stable", components = ["clippy", "rustfmt"] } = options;
   if (typeof version !== "string" || !/^([0-9]+(\.[0-9]+)*|[A-Za-z]+(-[0-9]+)*)$/.test(version)) {
     throw refuse("rust", "version", version, 'use a channel such as "stable" or a version such as "1.81.0"');
@@ -264,10 +268,12 @@ function toolchain(options: RustToolchainOptions = {}): RustToolchain {
 }
 
 function project(options: RustProjectOptions = {}): RustProject {
+  refuseUnknown(options, [...SETTINGS, "cache"], "hm.rust.project");
+  const { cache, ...settings } = options;
   const prefix = below(options.path ?? ".");
   const sources = onChange(`${prefix}Cargo.lock`, `${prefix}**/Cargo.toml`, `${prefix}**/*.rs`);
-  const made = toolchain(options);
-  return new RustProject(made, made.warmup({ cache: options.cache ?? sources }));
+  const made = toolchain(settings);
+  return new RustProject(made, made.warmup({ cache: cache ?? sources }));
 }
 
 /** `rust.project(...)` compiles a workspace once; `rust.toolchain(...)` installs Rust only. */

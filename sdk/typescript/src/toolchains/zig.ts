@@ -1,5 +1,6 @@
 // Zig from its release tarball.
 
+import { refuseUnknown } from "../errors.js";
 import type { Step, StepOptions } from "../step.js";
 import { action, bare, baseStep, install, type InstallOptions, isVersion, refuse, within } from "./chain.js";
 
@@ -82,6 +83,7 @@ export class ZigProject {
 function make(options: ZigOptions & { readonly path: string }): ZigProject;
 function make(options?: ZigOptions): ZigToolchain;
 function make(options: ZigOptions = {}): ZigToolchain | ZigProject {
+  refuseUnknown(options, ["path", "version", "image", "base"], "hm.zig");
   const { path, version = "0.14.1" } = options;
   if (!isVersion(version, [3])) throw refuse("zig", "version", version, 'use a version like "0.14.1"');
   const target = hasProcessorFirst(version) ? `${MACHINE}-linux` : `linux-${MACHINE}`;
