@@ -14,7 +14,7 @@ use crate::origins::Origins;
 pub struct Envelope {
     /// In the order of declaration, file by file.
     pub pipelines: Vec<PipelineDefinition>,
-    /// In the order of the files; each hides only the pipelines it names or its file declares.
+    /// In the order of the files and their lines; each hides only the pipelines it names or its file declares.
     pub problems: Vec<FileProblem>,
 }
 

@@ -96,7 +96,9 @@ pub fn evaluate_within(
     }
     let mut envelope = merge(python, typescript);
     envelope.problems.extend_from_slice(dir.unusable());
-    envelope.problems.sort_by(|a, b| a.file.cmp(&b.file));
+    envelope
+        .problems
+        .sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     // One broken file that several import is one problem.
     let mut known = HashSet::new();
     envelope.problems.retain(|problem| known.insert(problem.to_string()));

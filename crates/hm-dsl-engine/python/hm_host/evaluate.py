@@ -219,6 +219,10 @@ def _message(error: BaseException) -> str:
         text = "an error whose text can't be made"
     if isinstance(error, ImportError):
         text = _missing(error) or text
+    if isinstance(error, TypeError) and "unexpected keyword argument" in text:
+        from hm_host.options import unknown_option
+
+        text = unknown_option(error) or text
     if text.startswith("hm"):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -121,11 +121,11 @@ def i(): return later()
         ":2: hm.pipeline: 'Bad Slug' is no slug\n  fix: ",
         ":4: pipeline \"b\": hm: the parameter 'x' of b() has no marker and no default\n  fix: ",
         ":6: hm: shared() cannot take *args\n  fix: ",
+        ":8: pipeline \"uses\": hm: the declaration of the target 'shared' was refused\n  fix: ",
         ":10: hm.pipeline: triggers must hold triggers only, got str\n  fix: ",
-        ":12: hm.pipeline() got an unexpected keyword argument 'nme'",
+        ":12: hm: pipeline() has no option 'nme'\n  fix: write name=",
         ":16: pipeline \"good\": hm: two pipelines have the slug 'good'",
         ":18: pipeline \"g\": hm: g() is async, and nobody awaits it\n  fix: remove 'async'",
-        ":8: pipeline \"uses\": hm: the declaration of the target 'shared' was refused\n  fix: ",
         ":20: pipeline \"h\": hm: coroutine is no step of a pipeline\n  fix: ",
         ":23: pipeline \"i\": hm: coroutine is no step of a pipeline\n  fix: ",
     ];
@@ -135,6 +135,45 @@ def i(): return later()
     );
     // Python's own warnings of coroutines would be there.
     assert_eq!(String::from_utf8(project.printed).unwrap(), "");
+}
+
+#[test]
+fn an_option_that_the_sdk_has_not_is_told_with_the_one_that_is_meant() {
+    let calls = [
+        (
+            "hm.sh('x', lable='a')",
+            "hm: sh() has no option 'lable'\n  fix: write label=",
+        ),
+        (
+            "hm.go.test(zzz='x')",
+            "hm: sh() has no option 'zzz'\n  fix: use allow_failure, cache, cmd, cwd, env, ",
+        ),
+        (
+            "hm.go(vrsion='1')",
+            "hm: go() has no option 'vrsion'\n  fix: write version=",
+        ),
+        (
+            "hm.rust.toolchain().test(nextst=1)",
+            "hm: sh() has no option 'nextst'\n  fix: write nextest=",
+        ),
+        (
+            "hm.js.project(pms=1)",
+            "hm: js.project() has no option 'pms'\n  fix: write pm=",
+        ),
+        (
+            "hm.pipeline([hm.sh('x')], evn={})",
+            "hm: pipeline() has no option 'evn'\n  fix: write env=",
+        ),
+        (
+            "(lambda a: a)(b=1)",
+            "TypeError: <lambda>() got an unexpected keyword argument 'b'",
+        ),
+    ];
+    for (call, told) in calls {
+        let mut project = Project::new(&[("a.py", &format!("import harmont as hm\n{call}\n"))]);
+        let envelope = project.evaluate();
+        starts_with_each(&project.shown(&envelope.problems), &[format!("a.py:2: {told}")]);
+    }
 }
 
 #[test]
