@@ -159,6 +159,7 @@ pub(super) fn no_folder(start: &Path) -> CliError {
         Exit::NotFound,
         format!("there is no .hm/ folder in {} or above it", start.display()),
     )
+    .fix("hm init")
     .fix(DECLARE)
 }
 
