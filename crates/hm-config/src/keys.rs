@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::entry::Value;
-use crate::settings::{OutputFormat, SandboxNetwork, Settings, WorkspaceSettings};
+use crate::settings::{OutputFormat, SandboxNetwork, SandboxOverlay, Settings, WorkspaceSettings};
 use crate::value::{Complaint, bytes, list, number, path, text, word};
 
 /// Every key, with dots between its parts.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 14] = [
     "backend",
     "cache.max_bytes",
     "default_image",
@@ -21,6 +21,7 @@ pub const KEYS: [&str; 13] = [
     "sandbox.insecure_registries",
     "sandbox.mirrors",
     "sandbox.network",
+    "sandbox.overlay",
     "store.dir",
     "workspace.include",
 ];
@@ -31,6 +32,12 @@ const NETWORKS: [(&str, SandboxNetwork); 3] = [
     ("host", SandboxNetwork::Host),
     ("isolated", SandboxNetwork::Isolated),
     ("none", SandboxNetwork::None),
+];
+
+const OVERLAYS: [(&str, SandboxOverlay); 3] = [
+    ("auto", SandboxOverlay::Auto),
+    ("fuse", SandboxOverlay::Fuse),
+    ("kernel", SandboxOverlay::Kernel),
 ];
 
 #[derive(Clone, Copy, PartialEq)]
@@ -58,6 +65,7 @@ pub(crate) fn set(settings: &mut Settings, key: &str, value: &Value, home: Optio
         "sandbox.mirrors" => settings.sandbox.mirrors = list(value, mirror)?,
         "sandbox.expose" => settings.sandbox.expose = list(value, |item| path(item, home))?,
         "sandbox.network" => settings.sandbox.network = Some(word(value, &NETWORKS)?),
+        "sandbox.overlay" => settings.sandbox.overlay = word(value, &OVERLAYS)?,
         "store.dir" => settings.store_dir = Some(path(value, home)?),
         "workspace.include" => {
             let included = list(value, |item| word(item, &INCLUDED))?;

@@ -41,6 +41,8 @@ pub enum OutputFormat {
 pub struct SandboxSettings {
     /// Network of steps that name none; where absent the most private one that steps can have and still reach others.
     pub network: Option<SandboxNetwork>,
+    /// What mounts the roots of steps, for an ordinary user.
+    pub overlay: SandboxOverlay,
     /// Folders of this machine that steps on the `host` image see, read-only, at the same place.
     pub expose: Vec<PathBuf>,
     /// Registries, and where their images are looked for first.
@@ -49,6 +51,18 @@ pub struct SandboxSettings {
     pub insecure_registries: Vec<String>,
     /// Files with certificates of authorities that registries may have, besides the machine's own.
     pub ca_files: Vec<PathBuf>,
+}
+
+/// What mounts the roots of steps.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum SandboxOverlay {
+    /// The kernel; fuse-overlayfs where it refuses.
+    #[default]
+    Auto,
+    /// The kernel, or nothing.
+    Kernel,
+    /// fuse-overlayfs.
+    Fuse,
 }
 
 /// Which network steps see.
@@ -83,6 +97,7 @@ impl Default for Settings {
             cache_max_bytes: None,
             sandbox: SandboxSettings {
                 network: None,
+                overlay: SandboxOverlay::Auto,
                 expose: Vec::new(),
                 mirrors: Vec::new(),
                 insecure_registries: Vec::new(),

@@ -60,11 +60,17 @@ pub enum Stage {
     Network = 25,
     /// Limiting what a step may use.
     Limits = 26,
+    /// Trying whether the kernel mounts overlays for this user.
+    OverlayTrial = 27,
+    /// Mounting with fuse-overlayfs(1).
+    Fuse = 28,
+    /// Keeping what fuse-overlayfs(1) wrote.
+    Settle = 29,
 }
 
 impl Stage {
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        const ALL: [Stage; 26] = [
+        const ALL: [Stage; 29] = [
             Stage::Namespaces,
             Stage::Layer,
             Stage::Overlay,
@@ -91,6 +97,9 @@ impl Stage {
             Stage::Mask,
             Stage::Network,
             Stage::Limits,
+            Stage::OverlayTrial,
+            Stage::Fuse,
+            Stage::Settle,
         ];
         ALL.into_iter().find(|stage| *stage as u8 == byte)
     }
@@ -125,6 +134,9 @@ impl fmt::Display for Stage {
             Self::Mask => "hide parts of /proc and /sys",
             Self::Network => "give a step a network of its own",
             Self::Limits => "limit what a step may use",
+            Self::OverlayTrial => "mount an overlay for this user",
+            Self::Fuse => "mount with fuse-overlayfs",
+            Self::Settle => "keep what fuse-overlayfs wrote",
         })
     }
 }
@@ -210,6 +222,19 @@ pub enum SandboxError {
         #[source]
         source: io::Error,
     },
+    /// The kernel mounts no overlays for this user, and there is no fuse-overlayfs(1) to do it.
+    #[error("the kernel mounts no overlays for this user, and fuse-overlayfs, which would, is not installed")]
+    OverlaysRefused {
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// What fuse-overlayfs(1) wrote down for later machines is not what this one saw.
+    #[error("fuse-overlayfs did not record what was done to {}; nothing of it can be kept", path.display())]
+    Unrecorded {
+        /// In the machine.
+        path: PathBuf,
+    },
     /// The user or group can't be taken on or be given files: without root on the host those of [`crate::IdMap`] exist.
     #[error(
         "user {uid} or group {gid} does not exist in machines here: they have subordinate ids only (see `hm doctor`)"
@@ -226,6 +251,15 @@ pub enum SandboxError {
 }
 
 impl SandboxError {
+    /// What helps, to be pasted, where that is known.
+    pub fn fix(&self) -> Option<&'static str> {
+        if let Self::OverlaysRefused { .. } = self {
+            return Some("apt-get install fuse-overlayfs");
+        }
+        let is_device = matches!(self, Self::Setup { stage: Stage::Fuse, path, .. } if path.as_os_str() == "/dev/fuse");
+        is_device.then_some("modprobe fuse && chmod 666 /dev/fuse   # as root")
+    }
+
     /// The exit code that a shell would give for an error that is the command's own: 127 for a command that isn't
     /// there, 126 for one that can't be run. `None` for everything that is not the step's fault.
     pub fn step_exit_code(&self) -> Option<i32> {
@@ -242,6 +276,8 @@ impl SandboxError {
             | Self::AlreadyEnded
             | Self::Setup { .. }
             | Self::HostRootUnavailable { .. }
+            | Self::OverlaysRefused { .. }
+            | Self::Unrecorded { .. }
             | Self::Identity { .. } => None,
         }
     }

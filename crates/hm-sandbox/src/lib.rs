@@ -9,6 +9,7 @@
 mod apply;
 mod client;
 mod error;
+mod fuse;
 mod ids;
 mod launcher;
 mod limits;
@@ -28,5 +29,5 @@ pub use crate::limits::limit_means;
 pub use crate::network::{DNS_FORWARD_V4, DNS_FORWARD_V6, resolv_conf_of_steps};
 pub use crate::request::{
     ApplyOp, ApplyReport, ApplyRequest, Bind, Confinement, ExitReport, ExitStatus, Expected, HostView, IdMap,
-    LauncherSettings, LimitMeans, LimitedBy, Limits, Network, Owner, RootFs, SingleId, SpawnRequest, Usage,
+    LauncherSettings, LimitMeans, LimitedBy, Limits, Network, Overlays, Owner, RootFs, SingleId, SpawnRequest, Usage,
 };

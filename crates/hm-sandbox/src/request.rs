@@ -13,12 +13,35 @@ pub struct LauncherSettings {
     /// Mount overlays with mount(2) instead of fsopen(2), as is done by itself on kernels before 6.8.
     /// The option string ends at one page, so deep stacks are refused.
     pub classic_mount: bool,
+    /// What mounts the overlays of machines. With root it is the kernel whatever this says.
+    pub overlays: Overlays,
     /// The program that connects [`Network::Isolated`]: slirp4netns(1), by its absolute path. It is
     /// started when the first such step comes. `None`: such steps are refused.
     pub slirp4netns: Option<PathBuf>,
     /// How many files a command may have open before it raises the limit itself (`RLIMIT_NOFILE`, its soft limit); `None`: as
     /// many as the caller. It is no more than the caller's hard limit.
     pub open_files: Option<u64>,
+}
+
+/// What mounts the overlays of machines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Overlays {
+    /// The kernel.
+    #[default]
+    Kernel,
+    /// The kernel if it mounts one for this user, else fuse-overlayfs(1).
+    KernelElseFuse {
+        /// A folder of the caller's that does not exist, on the file system of the machines' upper folders. It is made to try,
+        /// and removed.
+        trial: PathBuf,
+        /// The program, by its absolute path. `None`: the launcher does not start where the kernel refuses.
+        fuse_overlayfs: Option<PathBuf>,
+    },
+    /// fuse-overlayfs(1).
+    Fuse {
+        /// The program, by its absolute path.
+        fuse_overlayfs: PathBuf,
+    },
 }
 
 /// What a launcher found it can do on this host.
@@ -36,7 +59,10 @@ pub struct Confinement {
     pub own_keyring: bool,
     /// Machines with [`RootFs::host_root`] work.
     pub host_view: bool,
-    /// Machines may have hundreds of layers (Linux 6.8). `false`: as many as one page of their names has room for.
+    /// fuse-overlayfs(1) mounts the overlays of machines, not the kernel.
+    pub fuse_overlays: bool,
+    /// Machines may have hundreds of layers (Linux 6.8). `false`: as many as one page of their names has room for, or as
+    /// fuse-overlayfs(1) looks through in good time.
     pub many_layers: bool,
     /// What enforces [`SpawnRequest::limits`].
     pub limits: LimitMeans,

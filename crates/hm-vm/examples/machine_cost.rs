@@ -37,12 +37,7 @@ async fn measure_all() {
     };
     let store = Store::open(settings).unwrap();
     measure(Arc::new(MemoryBackend::new())).await;
-    let settings = SandboxSettings {
-        store: store.clone(),
-        expose: Vec::new(),
-        slirp4netns: None,
-        open_files: None,
-    };
+    let settings = SandboxSettings::new(store.clone());
     measure(Arc::new(SandboxBackend::new(settings))).await;
     store.close().unwrap();
 }

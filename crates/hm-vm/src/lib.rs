@@ -24,7 +24,7 @@ pub use machine::{
     StopToken, Usage, Vm, VmBackend, VmError,
 };
 pub use memory::{MemoryBackend, MemoryImage};
-pub use sandbox::{SandboxBackend, SandboxSettings};
+pub use sandbox::{FuseOverlayfs, SandboxBackend, SandboxSettings};
 pub use step::{
     CacheGuard, HmVm, HmVmError, HmVmSettings, KeySpec, Lookup, LookupAnswer, MemoryCache, ParentState, PendingEntry,
     PolicyAnswer, Reservation, StepBase, StepCache, StepRun, StepSpec, StepState,

@@ -116,6 +116,7 @@ async fn machines(
                 store: store.clone(),
                 expose: settings.expose.clone(),
                 slirp4netns: settings.networks.slirp4netns.clone(),
+                fuse_overlayfs: settings.fuse_overlayfs.clone(),
                 open_files: settings.open_files.soft,
             };
             let images = Images::new(store.clone(), settings.images.clone());

@@ -16,6 +16,7 @@ mod limits;
 mod network;
 mod open_files;
 mod output;
+mod overlays;
 mod process;
 mod pulls;
 mod settings;

@@ -1,7 +1,6 @@
 //! Which network steps have that name none, and what connects an isolated one.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use hm_config::SandboxNetwork;
@@ -63,12 +62,7 @@ pub(crate) fn isolated(process: &Process) -> Result<PathBuf, Lack> {
 }
 
 fn with_driver(process: &Process, tun: &Path) -> Result<PathBuf, Lack> {
-    let path = process.variable("PATH").unwrap_or_default();
-    let places = path.split(':').map(|folder| Path::new(folder).join("slirp4netns"));
-    let found = places.filter(|place| place.is_absolute()).find(|place| {
-        fs::metadata(place).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-    });
-    let slirp4netns = found.ok_or(Lack {
+    let slirp4netns = process.program("slirp4netns").ok_or(Lack {
         what: "slirp4netns, which gives them one of their own, is not installed",
         fix: INSTALL,
     })?;
@@ -95,6 +89,8 @@ fn unavailable(lack: &Lack) -> CliError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

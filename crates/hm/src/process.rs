@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fs;
 use std::io::{IsTerminal, stdout};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use crate::cli::ColorChoice;
@@ -35,6 +37,14 @@ impl Process {
     /// A variable that is set to something.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A program that is on the `PATH` and can be executed.
+    pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
+        let folders = env::split_paths(self.variable("PATH")?).filter(|folder| folder.is_absolute());
+        folders.map(|folder| folder.join(name)).find(|place| {
+            fs::metadata(place).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        })
     }
 
     /// The user's home.

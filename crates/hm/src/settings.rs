@@ -10,7 +10,7 @@ use hm_config::{
     WorkspaceSettings, project_config_paths, user_config_path,
 };
 use hm_store::ImageSettings;
-use hm_vm::Network;
+use hm_vm::{FuseOverlayfs, Network};
 
 use crate::cli::{BuildArgs, Format};
 use crate::engine;
@@ -20,6 +20,7 @@ use crate::images;
 use crate::network::Networks;
 use crate::open_files::{AtOnce, OpenFiles};
 use crate::output;
+use crate::overlays;
 use crate::process::Process;
 
 /// The folders that a command starts from.
@@ -130,6 +131,7 @@ pub(crate) struct RunSettings {
     pub(crate) store: PathBuf,
     pub(crate) cache_max_bytes: Option<u64>,
     pub(crate) networks: Networks,
+    pub(crate) fuse_overlayfs: FuseOverlayfs,
     pub(crate) expose: Vec<PathBuf>,
     pub(crate) workspace: WorkspaceSettings,
     pub(crate) images: ImageSettings,
@@ -178,7 +180,12 @@ impl RunSettings {
             workspace,
         } = places.resolve(flags(build, looks), process)?;
         let images = images::settings(&sandbox, process, build.offline)?;
-        let SandboxSettings { network, expose, .. } = sandbox;
+        let SandboxSettings {
+            network,
+            overlay,
+            expose,
+            ..
+        } = sandbox;
         let backend = match backend.as_str() {
             "sandbox" => Backend::Sandbox,
             "docker" => Backend::Docker {
@@ -220,6 +227,7 @@ impl RunSettings {
                     slirp4netns: None,
                 },
             },
+            fuse_overlayfs: overlays::choose(overlay, process)?,
             expose: existing(expose),
             workspace,
             images,

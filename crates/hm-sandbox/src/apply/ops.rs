@@ -15,15 +15,19 @@ use super::folder::{
 };
 use crate::error::{SetupError, Stage, at};
 use crate::launcher::Context;
+use crate::overlay::attach;
 use crate::protocol::{ApplyPlan, Outcome};
 use crate::request::{ApplyOp, Expected, Owner};
 use crate::step;
 
 /// Mounts the machine's root in this process's mount namespace and performs the differences in it.
-pub(crate) fn apply(context: &Context, plan: &ApplyPlan) -> Result<Outcome, SetupError> {
+pub(crate) fn apply(context: &Context, plan: &ApplyPlan, served: Option<&OwnedFd>) -> Result<Outcome, SetupError> {
     rustix::process::umask(Mode::empty());
     let source = open_source(&plan.source).map_err(at(Stage::ApplySource, &plan.source))?;
-    step::mount_root(context, &plan.rootfs)?;
+    match served {
+        Some(served) => attach(served, &plan.rootfs.merged)?,
+        None => step::mount_root(context, &plan.rootfs)?,
+    }
     let failed = || at(Stage::ApplyTarget, &plan.target);
     let root = open_root(&plan.rootfs.merged).map_err(failed())?;
     let target = below_root(&plan.target);

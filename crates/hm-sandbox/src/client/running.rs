@@ -119,6 +119,8 @@ pub(super) fn setup_error(error: SetupError, owner: Owner) -> SandboxError {
                 source,
             }
         }
+        (Stage::Settle, Errno::STALE) => SandboxError::Unrecorded { path },
+        (Stage::OverlayTrial, _) => SandboxError::OverlaysRefused { source },
         (Stage::HostRoot, _) => SandboxError::HostRootUnavailable { source },
         _ => SandboxError::Setup { stage, path, source },
     }

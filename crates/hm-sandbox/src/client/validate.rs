@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::error::SandboxError;
-use crate::request::{ApplyRequest, LauncherSettings, Limits, RootFs, SpawnRequest};
+use crate::request::{ApplyRequest, LauncherSettings, Limits, Overlays, RootFs, SpawnRequest};
 
 /// sethostname(2).
 const MAX_HOSTNAME: usize = 64;
@@ -16,7 +16,13 @@ pub(super) fn settings(settings: &LauncherSettings) -> Result<(), SandboxError> 
             absolute(path)?;
         }
     }
-    settings.slirp4netns.as_deref().map_or(Ok(()), absolute)
+    let of_overlays = match &settings.overlays {
+        Overlays::Kernel => [None, None],
+        Overlays::KernelElseFuse { trial, fuse_overlayfs } => [Some(trial), fuse_overlayfs.as_ref()],
+        Overlays::Fuse { fuse_overlayfs } => [Some(fuse_overlayfs), None],
+    };
+    let named = of_overlays.into_iter().chain([settings.slirp4netns.as_ref()]);
+    named.flatten().try_for_each(|path| absolute(path))
 }
 
 pub(super) fn spawn(request: &SpawnRequest) -> Result<(), SandboxError> {

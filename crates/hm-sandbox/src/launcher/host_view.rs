@@ -15,8 +15,9 @@ use super::host_parts::{self, Parts, ViewPart};
 use super::process::Context;
 use super::start::io_error;
 use crate::error::{SetupError, Stage, at};
-use crate::overlay::Overlay;
+use crate::overlay::{Overlay, attach};
 use crate::request::HostView;
+use crate::step::clone_tree;
 
 /// Folders that are replaced by empty ones, with their modes.
 const EMPTIED: [(&str, u32); 8] = [
@@ -65,9 +66,9 @@ pub(super) const SKIPPED_MOUNTS: [&str; 5] = ["/boot", "/efi", "/snap", "/var/sn
 /// The view, mounted.
 #[derive(Debug)]
 pub(crate) struct MountedView {
-    /// The lowest layer of machines with a host root.
-    pub(crate) root: PathBuf,
-    /// What machines mount below their root as overlays of their own.
+    /// The lowest layers of machines with a host root, top first.
+    pub(crate) roots: Vec<PathBuf>,
+    /// What machines mount below their root by itself.
     pub(crate) parts: Vec<ViewPart>,
     /// Mounts that complete it; all read-only.
     pub(crate) binds: Vec<ViewBind>,
@@ -99,7 +100,11 @@ pub(super) fn mount(view: &HostView, context: &Context) -> Result<MountedView, S
     if context.rootless {
         let Parts { parts, bound } = host_parts::make(&layers, &hidden, &table)?;
         return Ok(MountedView {
-            root: layers.skeleton.clone(),
+            roots: if context.fuse_overlayfs.is_some() {
+                vec![layers.skeleton.clone(), layers.whiteouts.clone(), layers.bound(&parts)?]
+            } else {
+                vec![layers.skeleton.clone()]
+            },
             parts,
             binds: binds(view, &hidden, &layers.dir, &bound, true)?,
         });
@@ -119,7 +124,7 @@ pub(super) fn mount(view: &HostView, context: &Context) -> Result<MountedView, S
         .filter(|path| !is_hidden(&hidden, path) && !SKIPPED_MOUNTS.iter().any(|skipped| path.starts_with(skipped)))
         .collect();
     Ok(MountedView {
-        root,
+        roots: vec![root],
         parts: Vec::new(),
         binds: binds(view, &hidden, &layers.dir, &mounts, false)?,
     })
@@ -225,6 +230,20 @@ impl Layers {
         } else {
             Self::file(&place, b"")
         }
+    }
+
+    /// A folder in which these parts of the host show, each at its place, for who mounts no overlay of each.
+    fn bound(&self, parts: &[ViewPart]) -> Result<PathBuf, SetupError> {
+        let all = self.dir.join("v");
+        for ViewPart { name, .. } in parts {
+            let place = all.join(name);
+            make_folder(&place, 0o755)?;
+            let part = Path::new("/").join(name);
+            clone_tree(&part, true, true)
+                .map_err(at(Stage::HostView, &part))
+                .and_then(|mount| attach(&mount, &place))?;
+        }
+        Ok(all)
     }
 
     /// A name service configuration that lives in `/run` is needed nevertheless.

@@ -8,9 +8,10 @@ use rustix::io::Errno;
 
 use super::host_view::MountedView;
 use super::serve;
+use crate::error::{SetupError, Stage};
 use crate::limits::Places;
 use crate::protocol::Channel;
-use crate::request::{Confinement, IdMap};
+use crate::request::{Confinement, IdMap, RootFs};
 use crate::seccomp::Filter;
 use crate::sys::{self, SingleThread};
 
@@ -39,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) device_nodes: bool,
     /// Mount overlays with mount(2) only.
     pub(crate) classic_mount: bool,
+    /// fuse-overlayfs(1), where the kernel mounts no overlays.
+    pub(crate) fuse_overlayfs: Option<PathBuf>,
     pub(crate) host_view: Option<MountedView>,
     /// Where control groups can be made.
     pub(crate) places: Places,
@@ -55,9 +58,20 @@ impl Context {
             scopes_abstract_sockets: self.scopes_sockets,
             own_keyring: self.own_keyring,
             host_view: self.host_view.is_some(),
-            many_layers: !self.classic_mount,
+            fuse_overlays: self.fuse_overlayfs.is_some(),
+            many_layers: !self.classic_mount && self.fuse_overlayfs.is_none(),
             limits: self.places.means(self.rootless),
         }
+    }
+
+    /// The layers of a machine, top first.
+    pub(crate) fn layers(&self, rootfs: &RootFs) -> Result<Vec<PathBuf>, SetupError> {
+        let mut layers: Vec<PathBuf> = rootfs.lower.iter().map(|layer| rootfs.lower_base.join(layer)).collect();
+        if rootfs.host_root {
+            let missing = || SetupError::new(Stage::HostRoot, Errno::OPNOTSUPP, "");
+            layers.extend_from_slice(&self.host_view.as_ref().ok_or_else(missing)?.roots);
+        }
+        Ok(layers)
     }
 
     /// Whether users and groups other than 0 exist.

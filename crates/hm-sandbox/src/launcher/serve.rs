@@ -11,9 +11,12 @@ use super::process::Context;
 use super::start::start;
 use crate::apply;
 use crate::error::{SetupError, Stage, at};
+use crate::fuse::Served;
 use crate::limits::{Fallback, Group};
 use crate::network::Gateway;
-use crate::protocol::{ApplyPlan, Channel, Outcome, Received, Request, encode_outcome, encode_reply};
+use crate::protocol::{
+    ApplyPlan, Channel, Outcome, Received, Request, decode_outcome, decode_rootfs, encode_outcome, encode_reply,
+};
 use crate::request::{Limits, Network, Usage};
 use crate::step::{self, Confines};
 use crate::sys::{self, CloneFlags, Cloned};
@@ -30,6 +33,18 @@ struct Child {
     group: Option<Group>,
     /// Its report may be larger than a pipe and has to be read while it runs.
     streams: bool,
+    /// Its root, where the kernel mounts no overlay.
+    served: Option<Served>,
+    /// It settles what is left of a process, of which this is to be told then.
+    settles: Option<Ended>,
+}
+
+/// What is told of a process that is gone.
+struct Ended {
+    id: u64,
+    usage: Usage,
+    out_of_memory: bool,
+    report: Vec<u8>,
 }
 
 /// Serves until the other side is gone; then ends every process and waits for it.
@@ -43,9 +58,14 @@ pub(super) fn serve(channel: &Channel) -> Result<(), Errno> {
     for child in &children {
         signal(child, Signal::KILL);
     }
+    // What ends still writes to its root.
+    let served: Vec<Served> = children.iter_mut().filter_map(|child| child.served.take()).collect();
     while !children.is_empty() {
         wait_for_any(&children)?;
         children.retain(|child| matches!(sys::reap(child.pid), Ok(None)));
+    }
+    for served in served {
+        served.end();
     }
     // Their groups are nobody's now.
     context.places.sweep();
@@ -96,7 +116,7 @@ fn serve_requests(
                 }
             }
         }
-        report_ended(channel, children)?;
+        report_ended(channel, context, children)?;
     }
 }
 
@@ -118,7 +138,14 @@ fn wait_for_any(children: &[Child]) -> Result<(), Errno> {
 
 fn poll_fds(child: &Child) -> impl Iterator<Item = PollFd<'_>> {
     let report = child.streams.then(|| PollFd::new(&child.report, PollFlags::IN));
-    [PollFd::new(&child.pidfd, PollFlags::IN)].into_iter().chain(report)
+    let server = child
+        .served
+        .as_ref()
+        .map(|served| PollFd::new(served.process(), PollFlags::IN));
+    [PollFd::new(&child.pidfd, PollFlags::IN)]
+        .into_iter()
+        .chain(report)
+        .chain(server)
 }
 
 fn handle(
@@ -136,17 +163,7 @@ fn handle(
             limits,
             body,
         }) => (id, start_step(context, gateway, (id, network, limits), body, &fds)),
-        Ok(Request::Apply { id, body }) => (
-            id,
-            start_child(context, id, CloneFlags::MOUNTS, true, |report| {
-                step::report_and_exit(report, || {
-                    step::tie_to_launcher(context, [report].into_iter())?;
-                    let plan =
-                        ApplyPlan::decode(body).map_err(|_| SetupError::new(Stage::Request, Errno::INVAL, ""))?;
-                    apply::apply(context, &plan)
-                })
-            }),
-        ),
+        Ok(Request::Apply { id, body }) => (id, start_apply(context, id, body)),
         Ok(Request::Terminate { id }) => {
             signal_by_id(children, id, Signal::TERM);
             return Ok(());
@@ -173,6 +190,42 @@ fn handle(
     }
 }
 
+fn start_apply(context: &Context, id: u64, body: &[u8]) -> Result<Child, SetupError> {
+    let served = serve_root(context, body)?;
+    let mount = served.as_ref().map(Served::mount);
+    let started = start_child(context, id, CloneFlags::MOUNTS, true, |report| {
+        step::report_and_exit(report, || {
+            step::tie_to_launcher(context, mount.into_iter().chain([report]))?;
+            let plan = ApplyPlan::decode(body).map_err(|_| invalid())?;
+            apply::apply(context, &plan, mount)
+        })
+    });
+    with_root(started, served)
+}
+
+fn invalid() -> SetupError {
+    SetupError::new(Stage::Request, Errno::INVAL, "")
+}
+
+/// Starts what serves the root of a request, where the kernel mounts no overlay.
+fn serve_root(context: &Context, body: &[u8]) -> Result<Option<Served>, SetupError> {
+    let Some(program) = &context.fuse_overlayfs else {
+        return Ok(None);
+    };
+    let rootfs = decode_rootfs(body).map_err(|_| invalid())?;
+    Served::start(context, program, &rootfs).map(Some)
+}
+
+fn with_root(started: Result<Child, SetupError>, served: Option<Served>) -> Result<Child, SetupError> {
+    match started {
+        Ok(child) => Ok(Child { served, ..child }),
+        Err(error) => {
+            served.map(Served::end);
+            Err(error)
+        }
+    }
+}
+
 /// The answer to a request for which no process runs.
 fn reply(channel: &Channel, id: u64, outcome: &Outcome) -> Result<(), Errno> {
     channel.send(
@@ -196,15 +249,18 @@ fn start_step(
     };
     let group = Group::make(&context.places, &limits, id)?;
     let doors = group.as_ref().map_or(Ok(Vec::new()), Group::doors);
-    let confines = doors.map(|doors| Confines {
-        network: namespace,
-        doors,
-        fallback: Fallback::of(&limits, context.places.means(context.rootless), id),
-    });
-    let started = confines.and_then(|confines| {
-        start_child(context, id, flags, false, |report| {
+    let started = doors.and_then(|doors| {
+        let served = serve_root(context, body)?;
+        let confines = Confines {
+            network: namespace,
+            doors,
+            fallback: Fallback::of(&limits, context.places.means(context.rootless), id),
+            served: served.as_ref().map(Served::mount),
+        };
+        let started = start_child(context, id, flags, false, |report| {
             step::run(context, body, fds, &confines, report)
-        })
+        });
+        with_root(started, served)
     });
     match started {
         Ok(mut child) => {
@@ -254,12 +310,15 @@ fn start_child(
             received: Vec::new(),
             group: None,
             streams,
+            served: None,
+            settles: None,
         }),
     }
 }
 
 fn signal_by_id(children: &[Child], id: u64, which: Signal) {
-    if let Some(child) = children.iter().find(|child| child.id == id) {
+    // What settles is no longer the request's process.
+    if let Some(child) = children.iter().find(|child| child.id == id && child.settles.is_none()) {
         signal(child, which);
     }
 }
@@ -270,27 +329,90 @@ fn signal(child: &Child, signal: Signal) {
 }
 
 /// Tells the other side of every child that ended, and forgets it.
-fn report_ended(channel: &Channel, children: &mut Vec<Child>) -> Result<(), Errno> {
+fn report_ended(channel: &Channel, context: &Context, children: &mut Vec<Child>) -> Result<(), Errno> {
     let mut position = 0;
     while let Some(child) = children.get_mut(position) {
         if child.streams {
             read_available(child.report.as_fd(), &mut child.received)?;
+        }
+        if child.served.as_ref().is_some_and(Served::has_ended) {
+            // Its root is gone.
+            signal(child, Signal::KILL);
         }
         match sys::reap(child.pid)? {
             None => position += 1,
             Some(usage) => {
                 let mut child = children.swap_remove(position);
                 read_available(child.report.as_fd(), &mut child.received)?;
-                let counted = child.group.take().map(Group::finish).unwrap_or_default();
-                let ended = (child.id, counted.over(usage), counted.out_of_memory);
-                let reply = encode_reply(Some(ended), &child.received);
-                // Whoever hears of the end finds nothing left of it.
-                drop(child);
-                channel.send(&reply, &[], true)?;
+                match follow(context, child, usage) {
+                    Next::Settle(child) => children.push(*child),
+                    Next::Tell(ended) => {
+                        let told = (ended.id, ended.usage, ended.out_of_memory);
+                        channel.send(&encode_reply(Some(told), &ended.report), &[], true)?;
+                    }
+                }
             }
         }
     }
     Ok(())
+}
+
+/// What comes after a process that is gone.
+enum Next {
+    Settle(Box<Child>),
+    /// Whoever hears of the end finds nothing left of it.
+    Tell(Ended),
+}
+
+fn follow(context: &Context, mut child: Child, usage: Usage) -> Next {
+    if let Some(ended) = child.settles {
+        let settled = match decode_outcome(&child.received) {
+            Ok(Outcome::Code(0)) => Ok(()),
+            Ok(Outcome::Failed(error)) => Err(error),
+            Ok(_) | Err(_) => Err(SetupError::new(Stage::Settle, Errno::IO, "")),
+        };
+        return Next::Tell(after_settling(ended, settled, child.served));
+    }
+    let counted = child.group.take().map(Group::finish).unwrap_or_default();
+    let ended = Ended {
+        id: child.id,
+        usage: counted.over(usage),
+        out_of_memory: counted.out_of_memory,
+        report: child.received,
+    };
+    let Some(served) = child.served else {
+        return Next::Tell(ended);
+    };
+    if matches!(decode_outcome(&ended.report), Ok(Outcome::Failed(_)) | Err(_)) {
+        return Next::Tell(after_settling(ended, Ok(()), Some(served)));
+    }
+    let started = start_child(context, ended.id, CloneFlags::NONE, false, |report| {
+        step::report_and_exit(report, || {
+            step::tie_to_launcher(context, [report, served.mount()].into_iter())?;
+            served.settle().map(|()| Outcome::Code(0))
+        })
+    });
+    match started {
+        Ok(settling) => Next::Settle(Box::new(Child {
+            served: Some(served),
+            settles: Some(ended),
+            ..settling
+        })),
+        Err(error) => Next::Tell(after_settling(ended, Err(error), Some(served))),
+    }
+}
+
+/// The end of a process after its root was settled. Where that failed, or nobody served it any more, the process has failed.
+fn after_settling(mut ended: Ended, settled: Result<(), SetupError>, served: Option<Served>) -> Ended {
+    let served = if served.is_none_or(Served::end) {
+        settled
+    } else {
+        Err(SetupError::new(Stage::Fuse, Errno::NOTCONN, "it ended before the step"))
+    };
+    if let Err(error) = served {
+        ended.report = encode_outcome(&Outcome::Failed(error));
+    }
+    ended
 }
 
 fn read_available(pipe: BorrowedFd<'_>, into: &mut Vec<u8>) -> Result<(), Errno> {

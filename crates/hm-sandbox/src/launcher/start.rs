@@ -10,6 +10,7 @@ use rustix::thread::UnshareFlags;
 use super::process::Context;
 use super::{host_view, ids};
 use crate::error::{SetupError, Stage, at};
+use crate::fuse;
 use crate::limits::Places;
 use crate::overlay;
 use crate::protocol::{Channel, StartPlan};
@@ -40,6 +41,12 @@ pub(super) fn start(body: &[u8], channel: &Channel) -> Result<Context, SetupErro
     }
     // Steps share nothing of the caller's keys. They can't change keyrings, so one is enough for all of them.
     let own_keyring = sys::join_new_session_keyring();
+    let classic_mount = plan.classic_mount || !overlay::takes_layers_one_by_one();
+    let fuse_overlayfs = if rootless {
+        fuse::choose(&plan.overlays, classic_mount)?
+    } else {
+        None
+    };
     let mut context = Context {
         single_thread,
         launcher: pidfd_open(getpid(), PidfdFlags::empty()).map_err(failed())?,
@@ -49,7 +56,8 @@ pub(super) fn start(body: &[u8], channel: &Channel) -> Result<Context, SetupErro
         filter: Filter::compile().map_err(at(Stage::Confine, "seccomp"))?,
         scopes_sockets: sys::can_scope_abstract_sockets(),
         device_nodes: !rootless && in_first_user_namespace(),
-        classic_mount: plan.classic_mount || !overlay::takes_layers_one_by_one(),
+        classic_mount,
+        fuse_overlayfs,
         host_view: None,
         places,
         slirp4netns: plan.slirp4netns.clone(),

@@ -11,7 +11,7 @@ use super::wire::{Malformed, Reader, Writer};
 use crate::error::{SetupError, Stage};
 use crate::request::{
     ApplyOp, ApplyRequest, Bind, Confinement, Expected, HostView, IdMap, LauncherSettings, LimitMeans, LimitedBy,
-    Limits, Network, Owner, RootFs, SingleId, SpawnRequest, Usage,
+    Limits, Network, Overlays, Owner, RootFs, SingleId, SpawnRequest, Usage,
 };
 
 const START: u8 = 1;
@@ -97,6 +97,7 @@ impl<'a> Request<'a> {
 #[derive(Debug)]
 pub(crate) struct StartPlan {
     pub(crate) classic_mount: bool,
+    pub(crate) overlays: Overlays,
     pub(crate) ids: IdMap,
     pub(crate) slirp4netns: Option<PathBuf>,
     pub(crate) open_files: Option<u64>,
@@ -108,6 +109,7 @@ impl StartPlan {
         let mut r = Reader::new(body);
         Ok(Self {
             classic_mount: r.bool()?,
+            overlays: read_overlays(&mut r)?,
             ids: read_ids(&mut r)?,
             slirp4netns: r.option(Reader::path)?,
             open_files: r.option(Reader::u64)?,
@@ -126,6 +128,7 @@ pub(crate) fn encode_start(settings: &LauncherSettings, ids: IdMap) -> Vec<u8> {
     let mut w = Writer::default();
     w.u8(START);
     w.bool(settings.classic_mount);
+    write_overlays(&mut w, &settings.overlays);
     write_ids(&mut w, ids);
     w.option(settings.slirp4netns.as_ref(), |w, slirp4netns| w.path(slirp4netns));
     w.option(settings.open_files.as_ref(), |w, count| w.u64(*count));
@@ -135,6 +138,25 @@ pub(crate) fn encode_start(settings: &LauncherSettings, ids: IdMap) -> Vec<u8> {
         w.list(&view.expose, |w, path| w.path(path));
     });
     w.finish()
+}
+
+fn write_overlays(w: &mut Writer, overlays: &Overlays) {
+    let (trial, program) = match overlays {
+        Overlays::Kernel => (None, None),
+        Overlays::KernelElseFuse { trial, fuse_overlayfs } => (Some(trial), fuse_overlayfs.as_ref()),
+        Overlays::Fuse { fuse_overlayfs } => (None, Some(fuse_overlayfs)),
+    };
+    for path in [trial, program] {
+        w.option(path, |w, path| w.path(path));
+    }
+}
+
+fn read_overlays(r: &mut Reader<'_>) -> Result<Overlays, Malformed> {
+    Ok(match (r.option(Reader::path)?, r.option(Reader::path)?) {
+        (None, None) => Overlays::Kernel,
+        (Some(trial), fuse_overlayfs) => Overlays::KernelElseFuse { trial, fuse_overlayfs },
+        (None, Some(fuse_overlayfs)) => Overlays::Fuse { fuse_overlayfs },
+    })
 }
 
 /// A [`SpawnRequest`] as PID 1 reads it.
@@ -267,6 +289,11 @@ fn read_rootfs(r: &mut Reader<'_>) -> Result<RootFs, Malformed> {
         work: r.path()?,
         merged: r.path()?,
     })
+}
+
+/// The root file system of a [`StepPlan`] or an [`ApplyPlan`]: both begin with it.
+pub(crate) fn decode_rootfs(body: &[u8]) -> Result<RootFs, Malformed> {
+    read_rootfs(&mut Reader::new(body))
 }
 
 /// An [`ApplyRequest`] as its process reads it.
@@ -449,6 +476,7 @@ fn write_confinement(w: &mut Writer, confinement: &Confinement) {
     w.bool(confinement.scopes_abstract_sockets);
     w.bool(confinement.own_keyring);
     w.bool(confinement.host_view);
+    w.bool(confinement.fuse_overlays);
     w.bool(confinement.many_layers);
     let LimitMeans { cpus, memory, pids } = confinement.limits;
     for means in [cpus, memory, pids] {
@@ -462,6 +490,7 @@ fn read_confinement(r: &mut Reader<'_>) -> Result<Confinement, Malformed> {
         scopes_abstract_sockets: r.bool()?,
         own_keyring: r.bool()?,
         host_view: r.bool()?,
+        fuse_overlays: r.bool()?,
         many_layers: r.bool()?,
         limits: LimitMeans {
             cpus: read_means(r)?,

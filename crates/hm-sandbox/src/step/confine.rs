@@ -27,7 +27,7 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::AUDIT_WRITE);
 
 /// Drops capabilities for this process and all it starts, and makes set-user-id programs powerless.
-pub(super) fn drop_privileges() -> Result<(), SetupError> {
+pub(crate) fn drop_privileges() -> Result<(), SetupError> {
     let failed = || at(Stage::Confine, "");
     for capability in CapabilitySet::all().difference(KEPT) {
         match remove_capability_from_bounding_set(capability) {

@@ -24,7 +24,7 @@ struct PendingBind {
 }
 
 /// Mounts the overlay, changes the root to it, and completes it with binds, `/proc`, `/dev` and `/sys`.
-pub(super) fn enter(context: &Context, plan: &StepPlan) -> Result<(), SetupError> {
+pub(super) fn enter(context: &Context, plan: &StepPlan, served: Option<&OwnedFd>) -> Result<(), SetupError> {
     let binds = open_binds(context, plan)?;
     let nodes = if context.device_nodes {
         Nodes::Make
@@ -37,7 +37,10 @@ pub(super) fn enter(context: &Context, plan: &StepPlan) -> Result<(), SetupError
     } else {
         Sysfs::Mount
     };
-    parts::mount_root_and_parts(context, &plan.rootfs)?;
+    match served {
+        Some(served) => parts::attach_root_and_parts(context, &plan.rootfs, served)?,
+        None => parts::mount_root_and_parts(context, &plan.rootfs)?,
+    }
     pivot(&plan.rootfs.merged)?;
     // The old root lies on top of the new one until the end: a user namespace may mount proc and sysfs only as long as
     // it can see another one. Absolute paths are found in the new root from here on, so that no link in an image leads
@@ -62,11 +65,8 @@ pub(crate) fn mount_root(context: &Context, rootfs: &RootFs) -> Result<(), Setup
     let mut lower: Vec<&Path> = rootfs.lower.iter().map(PathBuf::as_path).collect();
     if rootfs.host_root {
         let view = context.host_view.as_ref();
-        lower.push(
-            &view
-                .ok_or_else(|| SetupError::new(Stage::HostRoot, Errno::OPNOTSUPP, ""))?
-                .root,
-        );
+        let view = view.ok_or_else(|| SetupError::new(Stage::HostRoot, Errno::OPNOTSUPP, ""))?;
+        lower.extend(view.roots.iter().map(PathBuf::as_path));
     }
     Overlay {
         lower,

@@ -19,17 +19,26 @@ pub(crate) fn tests() -> Vec<Trial> {
 }
 
 pub(crate) async fn host_launcher(bench: &Bench, hidden: Vec<PathBuf>, expose: Vec<PathBuf>) -> Launcher {
-    let host_view = Some(HostView {
-        dir: bench.path("view"),
+    let host_view = HostView {
         hidden,
         expose,
-    });
+        ..host_view(bench)
+    };
     Launcher::start(LauncherSettings {
-        host_view,
+        host_view: Some(host_view),
         ..LauncherSettings::default()
     })
     .await
     .unwrap()
+}
+
+/// Nothing but what is always hidden.
+pub(crate) fn host_view(bench: &Bench) -> HostView {
+    HostView {
+        dir: bench.path("view"),
+        hidden: vec![],
+        expose: vec![],
+    }
 }
 
 pub(crate) fn host_machine(bench: &Bench) -> RootFs {

@@ -8,6 +8,7 @@
 
 mod apply;
 mod docker_default;
+mod fuse;
 mod host;
 mod life;
 mod limits;
@@ -39,6 +40,8 @@ fn main() -> ExitCode {
         docker_default::tests(),
         host::tests(),
         rootless::tests(),
+        fuse::tests(),
+        fuse::refused_tests(),
         network::tests(),
         limits::tests(),
         owned_groups::tests(),

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use hm_plugin_protocol::SnapshotRef;
+use hm_sandbox::SandboxError;
 
 use super::Network;
 use crate::docker::DockerError;
@@ -128,7 +129,10 @@ impl VmError {
             return Some(fix.clone());
         }
         let source = self.shared_source()?;
-        source.downcast_ref::<DockerError>()?.fix()
+        let of_sandbox = source.downcast_ref::<SandboxError>().and_then(SandboxError::fix);
+        of_sandbox
+            .map(ToOwned::to_owned)
+            .or_else(|| source.downcast_ref::<DockerError>()?.fix())
     }
 
     fn shared_source(&self) -> Option<&SharedError> {

@@ -28,8 +28,34 @@ pub struct SandboxSettings {
     pub expose: Vec<PathBuf>,
     /// slirp4netns(1), which connects isolated networks; `None`: there are none.
     pub slirp4netns: Option<PathBuf>,
+    /// Who mounts the roots of machines, for an ordinary user.
+    pub fuse_overlayfs: FuseOverlayfs,
     /// How many files commands may have open before they raise the limit themselves; `None`: as many as this process.
     pub open_files: Option<u64>,
+}
+
+impl SandboxSettings {
+    /// Nothing but a store.
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            expose: Vec::new(),
+            slirp4netns: None,
+            fuse_overlayfs: FuseOverlayfs::Never,
+            open_files: None,
+        }
+    }
+}
+
+/// When fuse-overlayfs(1) mounts the roots of an ordinary user's machines, and where the program is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FuseOverlayfs {
+    /// The kernel does, or there is no machine.
+    Never,
+    /// Where the kernel refuses to. `None`: it is not installed.
+    IfRefused(Option<PathBuf>),
+    /// Always.
+    Always(PathBuf),
 }
 
 /// Makes machines of Linux namespaces. The program's `main` has to call

@@ -11,4 +11,4 @@ mod output;
 mod shared;
 mod workspace;
 
-pub use backend::{SandboxBackend, SandboxSettings};
+pub use backend::{FuseOverlayfs, SandboxBackend, SandboxSettings};

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hm_plugin_protocol::SnapshotRef;
-use hm_sandbox::{HostView, Launcher, LauncherSettings};
+use hm_sandbox::{HostView, Launcher, LauncherSettings, Overlays};
 use hm_store::image::PullObserver;
 use hm_store::{ImageDigest, Images, Scratch, SnapshotBase, SnapshotError, Stack, Store, TreeId};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
-use super::backend::SandboxSettings;
+use super::backend::{FuseOverlayfs, SandboxSettings};
 use super::image::SandboxImage;
 use super::layers::{Layers, relative};
 use super::machine_layer::{LayerKind, MachineLayers};
@@ -40,6 +40,7 @@ pub(super) struct Shared {
     pub(super) engine: OnceLock<String>,
     expose: Vec<PathBuf>,
     slirp4netns: Option<PathBuf>,
+    fuse_overlayfs: FuseOverlayfs,
     open_files: Option<u64>,
     launcher: OnceCell<Launcher>,
     machine_layers: MachineLayers,
@@ -53,10 +54,12 @@ impl Shared {
             store,
             expose,
             slirp4netns,
+            fuse_overlayfs,
             open_files,
         } = settings;
         Self {
             slirp4netns,
+            fuse_overlayfs,
             open_files,
             store,
             images,
@@ -82,6 +85,7 @@ impl Shared {
             Launcher::start(LauncherSettings {
                 host_view: Some(view),
                 slirp4netns: self.slirp4netns.clone(),
+                overlays: self.overlays(),
                 open_files: self.open_files,
                 ..LauncherSettings::default()
             })
@@ -93,6 +97,19 @@ impl Shared {
             .map_err(|error| VmError::Start {
                 source: Arc::new(error),
             })
+    }
+
+    fn overlays(&self) -> Overlays {
+        match &self.fuse_overlayfs {
+            FuseOverlayfs::Never => Overlays::Kernel,
+            FuseOverlayfs::IfRefused(program) => Overlays::KernelElseFuse {
+                trial: self.store.temporary(),
+                fuse_overlayfs: program.clone(),
+            },
+            FuseOverlayfs::Always(program) => Overlays::Fuse {
+                fuse_overlayfs: program.clone(),
+            },
+        }
     }
 
     pub(super) fn started_launcher(&self) -> Option<&Launcher> {

@@ -11,8 +11,8 @@ use hm_plugin_protocol::{SnapshotRef, Stream};
 use hm_store::workspace::CaptureRequest;
 use hm_store::{Store, StoreSettings, SystemClock};
 use hm_vm::{
-    BootImage, ExecOutcome, ExecRequest, MachineRequest, MemoryBackend, Network, OutputSink, SandboxBackend,
-    SandboxSettings, StopToken, Vm, VmBackend, VmError, Workspace,
+    BootImage, ExecOutcome, ExecRequest, FuseOverlayfs, MachineRequest, MemoryBackend, Network, OutputSink,
+    SandboxBackend, SandboxSettings, StopToken, Vm, VmBackend, VmError, Workspace,
 };
 use tempfile::TempDir;
 
@@ -23,18 +23,21 @@ use crate::engine;
 pub(crate) enum Kind {
     Memory,
     Sandbox,
+    /// The sandbox with roots of fuse-overlayfs.
+    Fuse,
     Docker,
 }
 
 impl Kind {
     pub(crate) fn all() -> Vec<Self> {
-        vec![Self::Memory, Self::Sandbox, Self::Docker]
+        vec![Self::Memory, Self::Sandbox, Self::Fuse, Self::Docker]
     }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Sandbox => "sandbox",
+            Self::Fuse => "fuse",
             Self::Docker => "docker",
         }
     }
@@ -63,11 +66,13 @@ impl Ground {
         let (backend, image): (Arc<dyn VmBackend>, &str) = match kind {
             Kind::Memory => (Arc::new(MemoryBackend::new()), "base"),
             Kind::Sandbox => {
+                let settings = SandboxSettings::new(store.clone());
+                (Arc::new(SandboxBackend::new(settings)), "host")
+            }
+            Kind::Fuse => {
                 let settings = SandboxSettings {
-                    store: store.clone(),
-                    expose: Vec::new(),
-                    slirp4netns: None,
-                    open_files: None,
+                    fuse_overlayfs: FuseOverlayfs::Always("/usr/bin/fuse-overlayfs".into()),
+                    ..SandboxSettings::new(store.clone())
                 };
                 (Arc::new(SandboxBackend::new(settings)), "host")
             }

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         let own = match kind {
             Kind::Memory => [&[][..], &[]],
             Kind::Sandbox => [REAL_BODIES, SANDBOX_BODIES],
+            Kind::Fuse => [REAL_BODIES, &[]],
             Kind::Docker => [REAL_BODIES, DOCKER_BODIES],
         };
         BODIES
@@ -43,9 +44,17 @@ fn main() -> ExitCode {
                     });
                     Ok(())
                 })
-                .with_ignored_flag(matches!(kind, Kind::Docker) && engine::is_impossible())
+                .with_ignored_flag(is_impossible(kind))
             })
     });
     let trials = bodies.chain(ordinary_user::tests()).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn is_impossible(kind: Kind) -> bool {
+    match kind {
+        Kind::Memory | Kind::Sandbox => false,
+        Kind::Fuse => !ordinary_user::has_fuse(),
+        Kind::Docker => engine::is_impossible(),
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use hm_sandbox::{Confinement, IdMap, Launcher, LauncherSettings, LimitMeans, SandboxError};
+use hm_sandbox::{Confinement, IdMap, Launcher, LauncherSettings, LimitMeans, Overlays, SandboxError};
 use serde_json::json;
 
 use super::doctor_machine;
@@ -14,6 +14,7 @@ use crate::limits;
 use crate::network::{self, Lack};
 use crate::output;
 use crate::process::Process;
+use crate::settings::{ImageCommandSettings, Places};
 use crate::users;
 
 /// One line of the report.
@@ -51,11 +52,15 @@ pub(crate) fn doctor(args: &DoctorArgs, process: &Process) -> Result<Exit, CliEr
         .enable_all()
         .build()
         .map_err(|error| CliError::from_error("runtime_unavailable", Exit::Unavailable, &error))?;
-    let asked = runtime.block_on(ask());
+    let store = ImageCommandSettings::resolve(&Places::find(None, process)?, process)?.store;
+    let asked = runtime.block_on(ask(&store, process));
     let (found, exit) = if args.sandbox {
         let confinement = asked.map_err(|error| {
             let told = CliError::from_error("sandbox_unavailable", Exit::Unavailable, &error);
-            NAMESPACE_FIXES.into_iter().fold(told, CliError::fix)
+            match error.fix() {
+                Some(fix) => told.caused_by_sources_of(&error).fix(fix),
+                None => NAMESPACE_FIXES.into_iter().fold(told, CliError::fix),
+            }
         })?;
         let mut found = findings(&confinement, process);
         found.push(runtime.block_on(networks(process)));
@@ -66,7 +71,7 @@ pub(crate) fn doctor(args: &DoctorArgs, process: &Process) -> Result<Exit, CliEr
         } else {
             Exit::Unavailable
         };
-        (doctor_machine::findings(asked, process)?, exit)
+        (doctor_machine::findings(asked, &store, process), exit)
     };
     output::result(&match args.format {
         Format::Human => text(&found),
@@ -75,17 +80,34 @@ pub(crate) fn doctor(args: &DoctorArgs, process: &Process) -> Result<Exit, CliEr
     Ok(exit)
 }
 
+/// What lets the kernel mount overlays.
+pub(super) const OVERLAY_FIX: &str = "sudo modprobe overlay";
+
 /// What lets ordinary users have namespaces.
 pub(super) const NAMESPACE_FIXES: [&str; 2] = [
     "sysctl user.max_user_namespaces=15000   # as root, if it is 0",
     "sysctl kernel.apparmor_restrict_unprivileged_userns=0   # as root, on Ubuntu 24.04 and later",
 ];
 
-async fn ask() -> Result<Confinement, SandboxError> {
-    let launcher = Launcher::start(LauncherSettings::default()).await?;
+/// Starts a launcher as a build would that has its store here.
+async fn ask(store: &Path, process: &Process) -> Result<Confinement, SandboxError> {
+    let settings = LauncherSettings {
+        overlays: Overlays::KernelElseFuse {
+            trial: existing(store).join(format!(".hm-doctor-{}", std::process::id())),
+            fuse_overlayfs: process.program("fuse-overlayfs"),
+        },
+        ..LauncherSettings::default()
+    };
+    let launcher = Launcher::start(settings).await?;
     let confinement = launcher.confinement();
     launcher.close().await?;
     Ok(confinement)
+}
+
+/// The nearest folder that is there.
+pub(super) fn existing(folder: &Path) -> &Path {
+    let mut above = folder.ancestors();
+    above.find(|folder| folder.is_dir()).unwrap_or(Path::new("/"))
 }
 
 /// Tries whether steps can have a network of their own.
@@ -137,6 +159,13 @@ fn findings(confinement: &Confinement, process: &Process) -> Vec<Finding> {
             "mount, PID, UTS, IPC; network unless a step asks for the host's",
         ),
         ids(confinement.ids, process),
+        choose(
+            "overlays",
+            !confinement.fuse_overlays,
+            "mounted by the kernel",
+            "mounted by fuse-overlayfs, which is slower: the kernel refuses",
+            OVERLAY_FIX,
+        ),
         holds("capabilities", "Docker's default set without MKNOD; no_new_privs"),
         holds("system calls", "filtered (seccomp mode 2)"),
         holds(
@@ -267,6 +296,7 @@ mod tests {
             scopes_abstract_sockets: false,
             own_keyring: true,
             host_view: false,
+            fuse_overlays: true,
             many_layers: true,
             limits: LimitMeans {
                 cpus: LimitedBy::ControlGroup2,
@@ -279,8 +309,8 @@ mod tests {
             cwd: "/".into(),
         };
         let text = text(&findings(&confinement, &process));
-        assert_eq!(text.matches("lack  ").count(), 3, "{text}");
-        assert_eq!(text.matches("fix: ").count(), 3, "{text}");
+        assert_eq!(text.matches("lack  ").count(), 4, "{text}");
+        assert_eq!(text.matches("fix: ").count(), 4, "{text}");
         assert!(text.contains("fix: sudo apt-get install uidmap\n"), "{text}");
     }
 }

@@ -2,17 +2,15 @@
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use hm_sandbox::{Confinement, SandboxError};
 
-use super::doctor::{Finding, NAMESPACE_FIXES, State, control_groups, holds, ids, limits};
+use super::doctor::{Finding, NAMESPACE_FIXES, OVERLAY_FIX, State, control_groups, existing, holds, ids, limits};
 use crate::engine;
-use crate::error::CliError;
 use crate::network;
 use crate::process::Process;
-use crate::settings::{ImageCommandSettings, Places};
 
 /// The oldest kernel that the sandbox works on.
 const OLDEST_KERNEL: (u32, u32) = (5, 12);
@@ -21,14 +19,10 @@ const ENOUGH_SPACE: u64 = 5 << 30;
 const GIB: u64 = 1 << 30;
 
 /// All of it; `sandbox` is what came of starting one.
-pub(super) fn findings(
-    sandbox: Result<Confinement, SandboxError>,
-    process: &Process,
-) -> Result<Vec<Finding>, CliError> {
-    let store = ImageCommandSettings::resolve(&Places::find(None, process)?, process)?.store;
+pub(super) fn findings(sandbox: Result<Confinement, SandboxError>, store: &Path, process: &Process) -> Vec<Finding> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let file_systems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    let mut found = vec![kernel(&release), overlay(&file_systems)];
+    let mut found = vec![kernel(&release), overlay(&file_systems, &sandbox)];
     found.extend(namespaces(sandbox, process));
     found.extend([
         control_groups(),
@@ -36,7 +30,7 @@ pub(super) fn findings(
         network(process),
         docker(process),
         kvm(),
-        disk(&store),
+        disk(store),
     ]);
     found.push(runtime(
         "python",
@@ -52,7 +46,7 @@ pub(super) fn findings(
         "https://nodejs.org",
         process,
     ));
-    Ok(found)
+    found
 }
 
 fn kernel(release: &str) -> Finding {
@@ -64,7 +58,20 @@ fn kernel(release: &str) -> Finding {
 }
 
 /// A module that isn't loaded yet is loaded by the first mount.
-fn overlay(file_systems: &str) -> Finding {
+fn overlay(file_systems: &str, sandbox: &Result<Confinement, SandboxError>) -> Finding {
+    let refused = |is: String, fix: &str| lack_where_fixed("overlayfs", is, Some(fix.to_owned()));
+    match sandbox {
+        Ok(confinement) if confinement.fuse_overlays => {
+            let is = "refused to this user; fuse-overlayfs is used, which is slower";
+            return refused(is.to_owned(), OVERLAY_FIX);
+        }
+        Err(error) => {
+            if let Some(fix) = error.fix() {
+                return refused(error.to_string(), fix);
+            }
+        }
+        Ok(_) => {}
+    }
     let is_there = file_systems
         .lines()
         .any(|line| line.trim_start_matches("nodev").trim() == "overlay");
@@ -76,13 +83,15 @@ fn overlay(file_systems: &str) -> Finding {
         .status();
     let can_come = is_there || module.is_ok_and(|status| status.success());
     let is = if can_come { "there" } else { "not in this kernel" };
-    let fix = (!can_come).then(|| "sudo modprobe overlay".to_owned());
+    let fix = (!can_come).then(|| OVERLAY_FIX.to_owned());
     lack_where_fixed("overlayfs", is.to_owned(), fix)
 }
 
 fn namespaces(sandbox: Result<Confinement, SandboxError>, process: &Process) -> Vec<Finding> {
     match sandbox {
         Ok(confinement) => vec![holds("namespaces", "there"), ids(confinement.ids, process)],
+        // What it lacks is told as that.
+        Err(error) if error.fix().is_some() => vec![holds("namespaces", "there")],
         Err(error) => NAMESPACE_FIXES
             .into_iter()
             .map(|fix| lack_where_fixed("namespaces", format!("refused: {error}"), Some(fix.to_owned())))
@@ -125,10 +134,7 @@ fn kvm() -> Finding {
 }
 
 fn disk(store: &Path) -> Finding {
-    let existing = store
-        .ancestors()
-        .find(|folder| folder.is_dir())
-        .unwrap_or(Path::new("/"));
+    let existing = existing(store);
     let Ok(stat) = rustix::fs::statvfs(existing) else {
         return lack_where_fixed("disk", format!("{} can't be looked at", existing.display()), None);
     };
@@ -140,7 +146,7 @@ fn disk(store: &Path) -> Finding {
 
 /// A program that some pipelines are evaluated with.
 fn runtime(what: &'static str, name: &str, needed_for: &str, fix: &str, process: &Process) -> Finding {
-    let version = program(name, process).and_then(|path| {
+    let version = process.program(name).and_then(|path| {
         let said = Command::new(&path)
             .arg("--version")
             .stdin(Stdio::null())
@@ -153,11 +159,6 @@ fn runtime(what: &'static str, name: &str, needed_for: &str, fix: &str, process:
         Some(version) => holds(what, &version),
         None => off(what, format!("no {name}; only {needed_for} need it"), fix),
     }
-}
-
-fn program(name: &str, process: &Process) -> Option<PathBuf> {
-    let folders = std::env::split_paths(process.variable("PATH")?);
-    folders.map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 fn lack_where_fixed(what: &'static str, is: String, fix: Option<String>) -> Finding {

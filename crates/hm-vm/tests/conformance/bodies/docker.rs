@@ -457,12 +457,7 @@ pub(super) async fn gives_what_the_sandbox_gives(ground: &Ground) {
     let mut archive = tar::Archive::new(&archive[..]);
     archive.set_preserve_permissions(true);
     archive.unpack(&folder).unwrap();
-    let sandbox = hm_vm::SandboxBackend::new(hm_vm::SandboxSettings {
-        store: ground.store.clone(),
-        expose: Vec::new(),
-        slirp4netns: None,
-        open_files: None,
-    });
+    let sandbox = hm_vm::SandboxBackend::new(hm_vm::SandboxSettings::new(ground.store.clone()));
     let by_sandbox = chain(ground, &sandbox, &format!("dir:{}", folder.display())).await;
     sandbox.close().await.unwrap();
     let by_docker = chain(ground, &*ground.backend, engine::image().await).await;
@@ -479,12 +474,7 @@ pub(super) async fn gives_what_the_sandbox_gives(ground: &Ground) {
 
 pub(super) async fn its_images_boot_in_the_sandbox(ground: &Ground) {
     let sandbox = || {
-        let settings = hm_vm::SandboxSettings {
-            store: ground.store.clone(),
-            expose: Vec::new(),
-            slirp4netns: None,
-            open_files: None,
-        };
+        let settings = hm_vm::SandboxSettings::new(ground.store.clone());
         hm_vm::SandboxBackend::new(settings)
     };
     let name = format!("docker-daemon:{}", engine::image().await);

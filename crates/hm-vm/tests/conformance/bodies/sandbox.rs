@@ -218,12 +218,7 @@ pub(super) async fn files_of_other_users_are_kept_and_removed(ground: &Ground) {
         .unwrap()
     };
     let store = open();
-    let settings = SandboxSettings {
-        store: store.clone(),
-        expose: Vec::new(),
-        slirp4netns: None,
-        open_files: None,
-    };
+    let settings = SandboxSettings::new(store.clone());
     let backend = SandboxBackend::new(settings);
     let image = backend.resolve_image("host").await.unwrap();
     let mut machine = backend.create(&image, &MachineRequest::default()).await.unwrap();
@@ -298,12 +293,7 @@ pub(super) async fn cached_steps_outlive_the_process(ground: &Ground) {
             clock: Arc::new(SystemClock),
         };
         let store = Store::open(settings).unwrap();
-        let backend = SandboxBackend::new(SandboxSettings {
-            store: store.clone(),
-            expose: Vec::new(),
-            slirp4netns: None,
-            open_files: None,
-        });
+        let backend = SandboxBackend::new(SandboxSettings::new(store.clone()));
         let hmvm = HmVm::new(HmVmSettings {
             backend: Arc::new(backend),
             cache: Arc::new(store.clone()),
