@@ -285,6 +285,8 @@ pub struct ExitReport {
     pub usage: Usage,
     /// The kernel killed a process of the step because [`Limits::memory_bytes`] was reached.
     pub out_of_memory: bool,
+    /// A process or thread of the step could not be made because [`Limits::pids`] was reached.
+    pub out_of_pids: bool,
 }
 
 /// What was known of an entry when the tree that is replaced was put in.

@@ -192,6 +192,7 @@ impl StepRunner for VmRunner {
             exit,
             stopped,
             out_of_memory,
+            out_of_pids,
             usage,
             duration: _,
             snapshot,
@@ -210,7 +211,7 @@ impl StepRunner for VmRunner {
         if let Some(snapshot) = snapshot.clone() {
             context.remember(ParentState { snapshot, state });
         }
-        let cause = out_of_memory.then(|| out_of_memory_text(context));
+        let cause = limits_text(context, out_of_memory, out_of_pids);
         if let Some(cause) = cause.as_deref().filter(|_| exit == 0) {
             // The command coped with it: whoever reads the log should know all the same.
             context.note(cause);
@@ -251,6 +252,20 @@ impl Boot {
             Self::Parent(parent) => StepBase::Parent(parent),
         }
     }
+}
+
+/// Which limits a step ran into.
+fn limits_text(context: &StepContext, out_of_memory: bool, out_of_pids: bool) -> Option<String> {
+    let memory = out_of_memory.then(|| out_of_memory_text(context));
+    let pids = out_of_pids.then(|| out_of_pids_text(context));
+    let told: Vec<String> = memory.into_iter().chain(pids).collect();
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
+fn out_of_pids_text(context: &StepContext) -> String {
+    let limit = context.step().resources.as_ref().and_then(|limits| limits.pids);
+    let limit = limit.map_or_else(String::new, |limit| format!(" of {limit} (`resources.pids`)"));
+    format!("too many processes: the kernel refused one at the step's limit{limit}; raise it, or run fewer at once")
 }
 
 fn out_of_memory_text(context: &StepContext) -> String {

@@ -20,6 +20,7 @@ pub(super) struct Ended {
     pub(super) outcome: Outcome,
     pub(super) usage: Usage,
     pub(super) out_of_memory: bool,
+    pub(super) out_of_pids: bool,
 }
 
 #[derive(Debug)]
@@ -123,6 +124,7 @@ impl Connection {
                 id,
                 usage,
                 out_of_memory,
+                out_of_pids,
                 outcome,
             }) = Reply::decode(&received.message)
             else {
@@ -135,6 +137,7 @@ impl Connection {
                     outcome,
                     usage,
                     out_of_memory,
+                    out_of_pids,
                 });
             }
         }

@@ -75,6 +75,7 @@ impl Running {
             outcome,
             usage,
             out_of_memory,
+            out_of_pids,
         } = result.map_err(|_closed| SandboxError::LauncherGone)?;
         let status = match outcome {
             Outcome::Code(code) => ExitStatus::Code(code),
@@ -88,6 +89,7 @@ impl Running {
             status,
             usage,
             out_of_memory,
+            out_of_pids,
         })
     }
 }

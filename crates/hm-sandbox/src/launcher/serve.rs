@@ -15,7 +15,7 @@ use crate::fuse::Served;
 use crate::limits::{Fallback, Group};
 use crate::network::Gateway;
 use crate::protocol::{
-    ApplyPlan, Channel, Outcome, Received, Request, decode_outcome, decode_rootfs, encode_outcome, encode_reply,
+    ApplyPlan, Channel, Outcome, Received, Request, Told, decode_outcome, decode_rootfs, encode_outcome, encode_reply,
 };
 use crate::request::{Limits, Network, Usage};
 use crate::step::{self, Confines};
@@ -41,9 +41,7 @@ struct Child {
 
 /// What is told of a process that is gone.
 struct Ended {
-    id: u64,
-    usage: Usage,
-    out_of_memory: bool,
+    told: Told,
     report: Vec<u8>,
 }
 
@@ -229,7 +227,7 @@ fn with_root(started: Result<Child, SetupError>, served: Option<Served>) -> Resu
 /// The answer to a request for which no process runs.
 fn reply(channel: &Channel, id: u64, outcome: &Outcome) -> Result<(), Errno> {
     channel.send(
-        &encode_reply(Some((id, Usage::default(), false)), &encode_outcome(outcome)),
+        &encode_reply(Some(Told { id, ..Told::default() }), &encode_outcome(outcome)),
         &[],
         true,
     )
@@ -347,8 +345,7 @@ fn report_ended(channel: &Channel, context: &Context, children: &mut Vec<Child>)
                 match follow(context, child, usage) {
                     Next::Settle(child) => children.push(*child),
                     Next::Tell(ended) => {
-                        let told = (ended.id, ended.usage, ended.out_of_memory);
-                        channel.send(&encode_reply(Some(told), &ended.report), &[], true)?;
+                        channel.send(&encode_reply(Some(ended.told), &ended.report), &[], true)?;
                     }
                 }
             }
@@ -375,9 +372,12 @@ fn follow(context: &Context, mut child: Child, usage: Usage) -> Next {
     }
     let counted = child.group.take().map(Group::finish).unwrap_or_default();
     let ended = Ended {
-        id: child.id,
-        usage: counted.over(usage),
-        out_of_memory: counted.out_of_memory,
+        told: Told {
+            id: child.id,
+            usage: counted.over(usage),
+            out_of_memory: counted.out_of_memory,
+            out_of_pids: counted.out_of_pids,
+        },
         report: child.received,
     };
     let Some(served) = child.served else {
@@ -386,7 +386,7 @@ fn follow(context: &Context, mut child: Child, usage: Usage) -> Next {
     if matches!(decode_outcome(&ended.report), Ok(Outcome::Failed(_)) | Err(_)) {
         return Next::Tell(after_settling(ended, Ok(()), Some(served)));
     }
-    let started = start_child(context, ended.id, CloneFlags::NONE, false, |report| {
+    let started = start_child(context, ended.told.id, CloneFlags::NONE, false, |report| {
         step::report_and_exit(report, || {
             step::tie_to_launcher(context, [report, served.mount()].into_iter())?;
             served.settle().map(|()| Outcome::Code(0))

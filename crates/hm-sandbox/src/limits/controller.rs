@@ -74,7 +74,7 @@ impl Controller {
         match self {
             Self::Cpu => cpus.map_or(Ok(()), |cpus| set_cpus(group, version, cpus)),
             Self::Memory => memory_bytes.map_or(Ok(()), |bytes| set_memory(group, version, bytes)),
-            Self::Pids => pids.map_or(Ok(()), |pids| write_file(group, "pids.max", &pids.to_string())),
+            Self::Pids => pids.map_or(Ok(()), |pids| set_pids(group, pids)),
             Self::Cpuacct | Self::Io => Ok(()),
         }
     }
@@ -111,6 +111,18 @@ fn set_memory(group: BorrowedFd<'_>, version: Version, bytes: u64) -> Result<(),
         Err(Errno::NOENT | Errno::OPNOTSUPP) => Ok(()),
         written => written,
     }
+}
+
+/// The kernel has no more processes than this (`PID_MAX_LIMIT`), and takes no greater limit.
+const MOST_PIDS: u64 = 1 << 22;
+
+fn set_pids(group: BorrowedFd<'_>, pids: u64) -> Result<(), Errno> {
+    let most = if pids > MOST_PIDS {
+        "max".to_owned()
+    } else {
+        pids.to_string()
+    };
+    write_file(group, "pids.max", &most)
 }
 
 #[cfg(test)]
@@ -167,6 +179,13 @@ mod tests {
             ..Limits::default()
         };
         assert_eq!(written(Version::One, &memory, &["memory.limit_in_bytes"]), ["4096"]);
+        for (pids, most) in [(MOST_PIDS, "4194304"), (u64::MAX, "max")] {
+            let many = Limits {
+                pids: Some(pids),
+                ..Limits::default()
+            };
+            assert_eq!(written(Version::One, &many, &["pids.max"]), [most]);
+        }
         let little = Limits {
             cpus: Some(0.001),
             ..Limits::default()

@@ -12,6 +12,8 @@ use crate::request::Usage;
 pub(crate) struct Counted {
     /// The kernel killed a process because the memory limit was reached.
     pub(crate) out_of_memory: bool,
+    /// A process or thread could not be made because of the limit of their number.
+    pub(crate) out_of_pids: bool,
     cpu: Option<Duration>,
     peak_bytes: Option<u64>,
     /// Read and written.
@@ -23,6 +25,10 @@ impl Counted {
     pub(super) fn read(&mut self, group: BorrowedFd<'_>, version: Version, controllers: &[Controller]) {
         if controllers.contains(&Controller::Memory) {
             self.read_memory(group, version);
+        }
+        if controllers.contains(&Controller::Pids) {
+            let events = read_file(group, "pids.events").unwrap_or_default();
+            self.out_of_pids = value(&events, "max").is_some_and(|refusals| refusals > 0);
         }
         match version {
             Version::One if controllers.contains(&Controller::Cpuacct) => {
@@ -105,6 +111,14 @@ mod tests {
         let one = |text| counted(Version::One, &[("memory.oom_control", text)]).out_of_memory;
         assert!(!one("oom_kill_disable 0\nunder_oom 0\noom_kill 0\n"));
         assert!(one("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"));
+    }
+
+    #[test]
+    fn refused_processes_are_told() {
+        for version in [Version::One, Version::Two] {
+            assert!(!counted(version, &[("pids.events", "max 0\n")]).out_of_pids);
+            assert!(counted(version, &[("pids.events", "max 3\n")]).out_of_pids);
+        }
     }
 
     #[test]

@@ -532,6 +532,7 @@ pub(crate) enum Reply {
         id: u64,
         usage: Usage,
         out_of_memory: bool,
+        out_of_pids: bool,
         outcome: Outcome,
     },
 }
@@ -550,6 +551,7 @@ impl Reply {
                     write_bytes: r.u64()?,
                 },
                 out_of_memory: r.bool()?,
+                out_of_pids: r.bool()?,
                 outcome: decode_outcome(r.rest())?,
             },
             _ => return Err(Malformed),
@@ -557,13 +559,28 @@ impl Reply {
     }
 }
 
-/// `outcome` is as [`encode_outcome`] made it. Without an id it is the answer to the start. The flag says that the kernel
-/// killed for lack of memory.
-pub(crate) fn encode_reply(ended: Option<(u64, Usage, bool)>, outcome: &[u8]) -> Vec<u8> {
+/// What the launcher itself knows of a process that is gone.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Told {
+    pub(crate) id: u64,
+    pub(crate) usage: Usage,
+    /// The kernel killed for lack of memory.
+    pub(crate) out_of_memory: bool,
+    /// The kernel refused a process for their number.
+    pub(crate) out_of_pids: bool,
+}
+
+/// `outcome` is as [`encode_outcome`] made it. Without a value it is the answer to the start.
+pub(crate) fn encode_reply(ended: Option<Told>, outcome: &[u8]) -> Vec<u8> {
     let mut w = Writer::default();
     match ended {
         None => w.u8(READY),
-        Some((id, usage, out_of_memory)) => {
+        Some(Told {
+            id,
+            usage,
+            out_of_memory,
+            out_of_pids,
+        }) => {
             w.u8(ENDED);
             w.u64(id);
             w.u64(u64::try_from(usage.cpu.as_micros()).unwrap_or(u64::MAX));
@@ -571,6 +588,7 @@ pub(crate) fn encode_reply(ended: Option<(u64, Usage, bool)>, outcome: &[u8]) ->
             w.u64(usage.read_bytes);
             w.u64(usage.write_bytes);
             w.bool(out_of_memory);
+            w.bool(out_of_pids);
         }
     }
     let mut message = w.finish();

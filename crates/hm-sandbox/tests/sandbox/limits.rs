@@ -144,9 +144,14 @@ pub(crate) async fn pids() {
         ..Limits::default()
     };
     let done = run_with(&launcher, &bench.machine(), MANY, limit(few(20))).await;
+    assert!(!done.result.as_ref().unwrap().out_of_pids);
     assert_eq!(done.out(), "all\n");
-    let Done { stdout, stderr, .. } = run_with(&launcher, &bench.machine(), MANY, limit(few(4))).await;
+    let Done { result, stdout, stderr } = run_with(&launcher, &bench.machine(), MANY, limit(few(4))).await;
     assert!(stdout.is_empty() && stderr.contains("fork"), "{stdout} {stderr}");
+    assert!(result.unwrap().out_of_pids);
+    // More than the kernel has: no limit.
+    let done = run_with(&launcher, &bench.machine(), MANY, limit(few(u64::MAX))).await;
+    assert_eq!(done.out(), "all\n");
     launcher.close().await.unwrap();
 }
 

@@ -88,7 +88,10 @@ fn limited(limits: Limits, config: HostConfig) -> HostConfig {
         nano_cpus: cpus.map(billionths),
         memory,
         memory_swap: memory,
-        pids_limit: pids.map(|pids| i64::try_from(pids).unwrap_or(i64::MAX)),
+        // The kernel takes no greater limit than its own (`PID_MAX_LIMIT`).
+        pids_limit: pids
+            .filter(|pids| *pids <= 1 << 22)
+            .and_then(|pids| i64::try_from(pids).ok()),
         ..config
     }
 }

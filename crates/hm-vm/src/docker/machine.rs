@@ -304,6 +304,7 @@ impl Vm for DockerMachine {
                     exit,
                     stopped: request.stop.is_stopped(),
                     out_of_memory: self.limits.memory_mib.is_some() && self.ran_out_of_memory(&name).await?,
+                    out_of_pids: false,
                     usage: None,
                 })
             }

@@ -170,6 +170,8 @@ pub struct ExecOutcome {
     pub stopped: bool,
     /// The kernel killed a process of the command because [`Limits::memory_mib`] was used up.
     pub out_of_memory: bool,
+    /// The kernel refused the command a process because [`Limits::pids`] was reached, where the backend can tell.
+    pub out_of_pids: bool,
     /// What it used, where the backend can tell.
     pub usage: Option<Usage>,
 }
@@ -181,6 +183,7 @@ impl ExecOutcome {
             exit: 128 + 15,
             stopped: true,
             out_of_memory: false,
+            out_of_pids: false,
             usage: None,
         }
     }

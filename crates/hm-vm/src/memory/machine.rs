@@ -146,6 +146,7 @@ impl Vm for MemoryMachine {
             exit,
             stopped: stop.is_stopped(),
             out_of_memory: false,
+            out_of_pids: false,
             usage: None,
         })
     }

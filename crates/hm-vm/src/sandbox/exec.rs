@@ -38,6 +38,7 @@ impl Attendance<'_> {
             exit: report.status.code(),
             stopped: self.stop.is_stopped(),
             out_of_memory: report.out_of_memory,
+            out_of_pids: report.out_of_pids,
             usage: Some(usage),
         })
     }

@@ -297,6 +297,7 @@ impl HmVm {
             exit,
             stopped,
             out_of_memory,
+            out_of_pids,
             usage,
         } = ended.await?;
         let duration = begun.elapsed();
@@ -304,6 +305,7 @@ impl HmVm {
             exit,
             stopped,
             out_of_memory,
+            out_of_pids,
             usage,
             duration,
             snapshot: None,

@@ -130,6 +130,8 @@ pub struct StepRun {
     pub stopped: bool,
     /// The kernel killed a process of it because its memory limit was used up.
     pub out_of_memory: bool,
+    /// The kernel refused it a process because its limit of them was reached.
+    pub out_of_pids: bool,
     /// What it used.
     pub usage: Option<Usage>,
     /// How long the command took.

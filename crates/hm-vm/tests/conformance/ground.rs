@@ -180,6 +180,7 @@ pub(crate) async fn run_request(machine: &mut dyn Vm, mut request: ExecRequest) 
         exit,
         stopped,
         out_of_memory: _,
+        out_of_pids: _,
         usage: _,
     } = machine.exec(request).await?;
     let mut streams = kept.0.lock().unwrap();

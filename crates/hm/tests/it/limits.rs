@@ -36,6 +36,9 @@ fn a_step_that_runs_out_of_memory_is_told_as_such() {
         "little",
         "x=$(dd if=/dev/zero bs=1M count=4 2>/dev/null | tr '\\0' x); echo ${#x}",
     ));
+    let ir = ir.step("many", "for n in 1 2 3 4 5 6 7 8 9; do sleep 5 & done; kill $(jobs -p)");
+    let ir = ir.with("resources", json!({ "pids": 5 }));
+    let ir = ir.step("huge", "true").with("resources", json!({ "pids": u64::MAX }));
     let run = Run::of(
         &groups
             .enter(lab.run_command(&ir).args(["--keep-going"]))
@@ -43,6 +46,13 @@ fn a_step_that_runs_out_of_memory_is_told_as_such() {
             .unwrap(),
     );
     assert_eq!(run.code, Some(1), "{run:#?}");
+    let refused = "too many processes: the kernel refused one at the step's limit of 5 (`resources.pids`); raise it, or run fewer at once";
+    assert_eq!(
+        (run.status("many"), cause(&run, "many").as_str()),
+        ("failed", refused),
+        "{run:#?}"
+    );
+    assert_eq!(run.status("huge"), "passed", "{run:#?}");
     let told = "out of memory: the kernel killed a process at the step's limit of 48 MiB (`resources.memory_mib`)";
     assert_eq!(
         (run.status("much"), cause(&run, "much").as_str()),

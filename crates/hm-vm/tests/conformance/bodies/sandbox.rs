@@ -64,6 +64,14 @@ pub(super) async fn limits_are_held(ground: &Ground) {
     if means.pids != LimitedBy::Nothing {
         assert!(many.exit != 0 && many.err_text().contains("fork"), "{many:?}");
     }
+    let few = machine.exec(request("(:); (:)")).await.unwrap();
+    assert!(!few.out_of_pids, "{few:?}");
+    let more = machine
+        .exec(request("for n in $(seq 40); do sleep 5 & done"))
+        .await
+        .unwrap();
+    let told = matches!(means.pids, LimitedBy::ControlGroup1 | LimitedBy::ControlGroup2);
+    assert_eq!(more.out_of_pids, told, "{more:?}");
     let little = machine.exec(request("exit 137")).await.unwrap();
     assert!(!little.out_of_memory, "{little:?}");
     let snapshot = machine.snapshot().await.unwrap();
