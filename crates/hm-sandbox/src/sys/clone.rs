@@ -23,7 +23,11 @@ impl CloneFlags {
     pub(crate) const MOUNTS: Self = Self(libc::CLONE_NEWNS as u64);
     /// What every step has for itself.
     pub(crate) const STEP: Self = Self(
-        libc::CLONE_NEWNS as u64 | libc::CLONE_NEWPID as u64 | libc::CLONE_NEWUTS as u64 | libc::CLONE_NEWIPC as u64,
+        libc::CLONE_NEWNS as u64
+            | libc::CLONE_NEWPID as u64
+            | libc::CLONE_NEWUTS as u64
+            | libc::CLONE_NEWIPC as u64
+            | libc::CLONE_NEWCGROUP as u64,
     );
     /// A network namespace only.
     pub(crate) const NETWORK: Self = Self(libc::CLONE_NEWNET as u64);

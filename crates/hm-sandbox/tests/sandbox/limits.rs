@@ -24,6 +24,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         root_test("limits::groups_of_others_stay", others),
         root_test("limits::what_groups_count_is_told", usage),
         root_test("limits::nonsense_is_refused", nonsense),
+        root_test("limits::names_of_groups_are_hidden", names),
     ]
 }
 
@@ -325,5 +326,28 @@ async fn nonsense() {
         assert!(matches!(refused.result, Err(SandboxError::InvalidRequest { .. })));
     }
     run(&launcher, &bench.machine(), "true").await.out();
+    launcher.close().await.unwrap();
+}
+
+/// A step sees no group of the host: what it is told begins at the launcher's.
+async fn names() {
+    let (bench, launcher) = (Bench::new(), launcher().await);
+    let command = "readlink /proc/self/ns/cgroup; cut -d: -f3 /proc/self/cgroup | sort -u";
+    let free = run(&launcher, &bench.machine(), command).await.out();
+    let of_host = fs::read_link("/proc/self/ns/cgroup").unwrap();
+    let lines: Vec<&str> = free.lines().collect();
+    assert!(
+        lines.len() == 2 && lines[1] == "/" && lines[0] != of_host.to_str().unwrap(),
+        "{free}"
+    );
+    let limited = run_with(&launcher, &bench.machine(), command, limit(memory_limit(256)))
+        .await
+        .out();
+    for name in limited.lines().skip(1) {
+        assert!(
+            name == "/" || name.trim_start_matches("/..").starts_with("/hm-"),
+            "{limited}"
+        );
+    }
     launcher.close().await.unwrap();
 }

@@ -223,7 +223,10 @@ pub(super) fn control_groups() -> Finding {
     } else {
         "none"
     };
-    holds("control groups", &format!("{is}; steps see none of them"))
+    holds(
+        "control groups",
+        &format!("{is}; steps see none of them but the name of their own"),
+    )
 }
 
 /// What holds steps to their limits.
