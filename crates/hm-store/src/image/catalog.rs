@@ -32,6 +32,8 @@ pub struct PulledImage {
     pub bytes: u64,
     /// When it was last pulled.
     pub pulled: Timestamp,
+    /// All of it is in the store. `false`: files were taken away or cut, and it can't be had without its registry.
+    pub is_whole: bool,
 }
 
 /// What became of an image that was to be removed.
@@ -73,6 +75,8 @@ impl Store {
         let mut images: BTreeMap<String, PulledImage> = BTreeMap::new();
         for row in self.rows()? {
             let digest = parse(&row.digest)?;
+            let noted = self.noted_image(&row.reference)?;
+            let is_whole = noted.is_some_and(|(_, image)| self.is_there(&image));
             let image = images.entry(row.digest).or_insert_with(|| PulledImage {
                 names: Vec::new(),
                 platform: row.platform,
@@ -80,6 +84,7 @@ impl Store {
                 layers: row.layers,
                 bytes: row.record.bytes,
                 pulled: row.record.pulled,
+                is_whole,
             });
             image.pulled = image.pulled.max(row.record.pulled);
             image.names.push(row.name);

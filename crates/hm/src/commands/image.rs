@@ -70,6 +70,12 @@ fn list(args: &ImageListArgs, process: &Process) -> Result<Exit, CliError> {
             Format::Human => table(&images),
             Format::Json => images.iter().map(as_json).collect(),
         })?;
+        for image in images.iter().filter(|image| !image.is_whole) {
+            let name = image.names.first().map_or("", String::as_str);
+            output::note(&format!(
+                "note: parts of {name} are gone from the store. To mend it: hm image pull {name}"
+            ));
+        }
         Ok(Exit::Success)
     })
 }
@@ -82,6 +88,7 @@ fn table(images: &[PulledImage]) -> String {
         digest,
         bytes,
         pulled,
+        is_whole,
         ..
     } in images
     {
@@ -93,8 +100,9 @@ fn table(images: &[PulledImage]) -> String {
         let day = pulled.strftime("%Y-%m-%d");
         writeln!(
             text,
-            "{name:<50} {platform:<12} {:>6} MiB  {day}  {digest}",
-            bytes.div_ceil(MIB)
+            "{name:<50} {platform:<12} {:>6} MiB  {day}  {digest}{}",
+            bytes.div_ceil(MIB),
+            if *is_whole { "" } else { "  incomplete" }
         )
         .expect("a String takes everything");
     }
@@ -109,10 +117,11 @@ fn as_json(image: &PulledImage) -> String {
         layers,
         bytes,
         pulled,
+        is_whole,
     } = image;
     let object = json!({
         "names": names, "platform": platform, "digest": digest, "layers": layers, "bytes": bytes,
-        "pulled": pulled.to_string(),
+        "pulled": pulled.to_string(), "complete": is_whole,
     });
     format!("{object}\n")
 }

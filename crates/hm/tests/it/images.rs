@@ -156,6 +156,22 @@ fn images_are_pulled_listed_and_removed() {
     let (_, table, _) = hm(&lab, &host, &["image", "ls"]);
     assert!(table.starts_with(&image) && table.contains("linux/"), "{table}");
 
+    assert_eq!(listed["complete"], true);
+
+    // As with a disk that lost a file.
+    let blobs: Vec<_> = fs::read_dir(lab.store().join("z"))
+        .unwrap()
+        .map(|blob| blob.unwrap().path())
+        .collect();
+    let lost = blobs.first().expect("it is kept as it came");
+    let content = fs::read(lost).unwrap();
+    fs::remove_file(lost).unwrap();
+    let (code, table, told) = hm(&lab, &host, &["image", "ls"]);
+    assert_eq!(code, Some(0));
+    assert!(table.ends_with("  incomplete\n"), "{table}");
+    assert!(told.contains(&format!("hm image pull {image}")), "{told}");
+    fs::write(lost, content).unwrap();
+
     let (code, removed, _) = hm(&lab, &host, &["image", "rm", &image]);
     assert_eq!((code, removed), (Some(0), format!("{image} {digest}\n")));
     assert_eq!(hm(&lab, &host, &["image", "ls"]).1, "");
