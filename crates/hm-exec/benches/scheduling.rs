@@ -148,6 +148,7 @@ fn whole_build(pipeline: &Arc<Pipeline>, runners: RunnerRegistry) -> Outcome<Dur
         store: store.clone(),
         runners,
         features: BTreeSet::new(),
+        fixes: BTreeMap::new(),
         include_git: false,
         include_hm: false,
     });

@@ -1,6 +1,6 @@
 //! Wires a store, a machine backend and the local execution backend, runs one build, and draws its events.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufWriter, IsTerminal, Write, stdout};
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use crate::cli::Format;
 use crate::engine;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::network::Networks;
 use crate::output;
 use crate::pulls::PullProgress;
 use crate::settings::{Backend, RunSettings};
@@ -102,6 +103,8 @@ struct Chosen {
     platform: String,
     /// What of the IR they offer.
     features: BTreeSet<Feature>,
+    /// What would give more of it.
+    fixes: BTreeMap<Feature, String>,
 }
 
 async fn machines(
@@ -115,17 +118,19 @@ async fn machines(
             let sandbox = SandboxSettings {
                 store: store.clone(),
                 expose: settings.expose.clone(),
-                slirp4netns: settings.networks.slirp4netns.clone(),
+                slirp4netns: settings.networks.slirp4netns.as_ref().ok().cloned(),
                 fuse_overlayfs: settings.fuse_overlayfs.clone(),
                 open_files: settings.open_files.soft,
             };
+            let (features, fixes) = sandbox_features(&settings.networks);
             let images = Images::new(store.clone(), settings.images.clone());
             Ok(Chosen {
                 machines: Arc::new(
                     SandboxBackend::with_images(sandbox, images, told).with_engine(settings.engine.clone()),
                 ),
                 platform: format!("linux/{}", std::env::consts::ARCH),
-                features: sandbox_features(settings),
+                features,
+                fixes,
             })
         }
         Backend::Docker { host } => {
@@ -144,19 +149,24 @@ async fn machines(
                 machines: Arc::new(backend),
                 platform,
                 features: [Feature::NoNetwork, Feature::IsolatedNetwork, Feature::Resources].into(),
+                fixes: BTreeMap::new(),
             })
         }
     }
 }
 
-fn sandbox_features(settings: &RunSettings) -> BTreeSet<Feature> {
-    let isolated = settings
-        .networks
-        .slirp4netns
-        .is_some()
-        .then_some(Feature::IsolatedNetwork);
+fn sandbox_features(networks: &Networks) -> (BTreeSet<Feature>, BTreeMap<Feature, String>) {
     let always = [Feature::NoNetwork, Feature::Resources];
-    always.into_iter().chain(isolated).collect()
+    match &networks.slirp4netns {
+        Ok(_) => (
+            always.into_iter().chain([Feature::IsolatedNetwork]).collect(),
+            BTreeMap::new(),
+        ),
+        Err(lack) => {
+            let fixes = [(Feature::IsolatedNetwork, lack.fix.to_owned())];
+            (always.into(), fixes.into())
+        }
+    }
 }
 
 /// The execution backend of this machine with its one runner.
@@ -170,6 +180,7 @@ fn local(store: &Store, made: Chosen, settings: &RunSettings) -> Local {
         machines,
         platform,
         features,
+        fixes,
     } = made;
     let name = machines.name().to_owned();
     let hmvm = HmVm::new(HmVmSettings {
@@ -185,6 +196,7 @@ fn local(store: &Store, made: Chosen, settings: &RunSettings) -> Local {
         store: store.clone(),
         runners: RunnerRegistry::new(runner.clone()),
         features,
+        fixes,
         include_git: settings.workspace.include_git,
         include_hm: settings.workspace.include_hm,
     });

@@ -19,8 +19,8 @@ const INSTALL: &str = "apt-get install slirp4netns";
 pub(crate) struct Networks {
     /// Of steps that name none.
     pub(crate) default: Network,
-    /// Connects isolated ones, where they can be had.
-    pub(crate) slirp4netns: Option<PathBuf>,
+    /// Connects isolated ones, or why there are none.
+    pub(crate) slirp4netns: Result<PathBuf, Lack>,
 }
 
 impl Networks {
@@ -44,13 +44,13 @@ impl Networks {
         };
         Ok(Self {
             default,
-            slirp4netns: found.ok(),
+            slirp4netns: found,
         })
     }
 }
 
 /// Why there is no isolated network.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lack {
     pub(crate) what: &'static str,
     pub(crate) fix: &'static str,

@@ -17,7 +17,7 @@ use crate::engine;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::images;
-use crate::network::Networks;
+use crate::network::{self, Networks};
 use crate::open_files::{AtOnce, OpenFiles};
 use crate::output;
 use crate::overlays;
@@ -181,7 +181,7 @@ impl RunSettings {
         } = places.resolve(flags(build, looks), process)?;
         let images = images::settings(&sandbox, process, build.offline)?;
         let SandboxSettings {
-            network,
+            network: of_steps,
             overlay,
             expose,
             ..
@@ -217,17 +217,20 @@ impl RunSettings {
             store,
             cache_max_bytes,
             networks: match backend {
-                Backend::Sandbox => Networks::choose(network, process)?,
+                Backend::Sandbox => Networks::choose(of_steps, process)?,
                 Backend::Docker { .. } => Networks {
-                    default: match network {
+                    default: match of_steps {
                         Some(SandboxNetwork::Host) | None => Network::Host,
                         Some(SandboxNetwork::Isolated) => Network::Isolated,
                         Some(SandboxNetwork::None) => Network::None,
                     },
-                    slirp4netns: None,
+                    slirp4netns: network::isolated(process),
                 },
             },
-            fuse_overlayfs: overlays::choose(overlay, process)?,
+            fuse_overlayfs: match backend {
+                Backend::Sandbox => overlays::choose(overlay, process)?,
+                Backend::Docker { .. } => FuseOverlayfs::Never,
+            },
             expose: existing(expose),
             workspace,
             images,

@@ -1,6 +1,6 @@
 //! What a backend offers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hm_pipeline_ir::{Cache, CachePolicy, NetworkMode, Step};
 
@@ -9,6 +9,8 @@ use hm_pipeline_ir::{Cache, CachePolicy, NetworkMode, Step};
 pub struct Capabilities {
     /// What pipelines may ask for.
     pub features: BTreeSet<Feature>,
+    /// What would give features that are not among them, to be pasted.
+    pub fixes: BTreeMap<Feature, String>,
     /// What callers may ask for.
     pub options: BTreeSet<RunOption>,
 }
@@ -127,9 +129,7 @@ impl Feature {
             Self::Secrets => "leave `secrets` out, or give the values with `-e NAME=VALUE` if they may show in logs",
             Self::Services => "leave `services` out and start what the step needs in its command",
             Self::Resources => "the step runs without limits",
-            Self::IsolatedNetwork => {
-                "install slirp4netns (apt-get install slirp4netns), or use `network: \"host\"` or `network: \"none\"`"
-            }
+            Self::IsolatedNetwork => "use `network: \"host\"` or `network: \"none\"`",
             Self::NoNetwork => "use `network: \"host\"`",
             Self::Mounts => "leave `mounts` out; the step works without what earlier builds downloaded",
             Self::AutoCache => "use the policy \"on_change\" with the paths that the step reads",

@@ -64,7 +64,7 @@ pub fn preflight(
                 } else {
                     &mut objections
                 };
-                into.push(missing(feature, graph, at));
+                into.push(missing(feature, capabilities, graph, at));
             }
         }
     }
@@ -78,7 +78,7 @@ pub fn preflight(
     }
 }
 
-fn missing(feature: Feature, graph: &PipelineGraph, at: StepIndex) -> Objection {
+fn missing(feature: Feature, capabilities: &Capabilities, graph: &PipelineGraph, at: StepIndex) -> Objection {
     Objection {
         key: graph.step(at).key.clone(),
         field: feature.field(),
@@ -93,7 +93,10 @@ fn missing(feature: Feature, graph: &PipelineGraph, at: StepIndex) -> Objection 
             | Feature::Resources
             | Feature::Mounts => "the backend doesn't offer it".to_owned(),
         },
-        fix: feature.fix().to_owned(),
+        fix: capabilities.fixes.get(&feature).map_or_else(
+            || feature.fix().to_owned(),
+            |gives| format!("{gives}; or {}", feature.fix()),
+        ),
     }
 }
 

@@ -1,6 +1,5 @@
 //! What is refused before a build starts.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hm_pipeline_ir::{Pipeline, StepKey};
@@ -60,7 +59,7 @@ fn what_the_backend_lacks_is_named_step_by_step() {
     );
     let everything = Capabilities {
         features: Feature::ALL.into(),
-        options: BTreeSet::new(),
+        ..Capabilities::default()
     };
     assert_eq!(checked(&pipeline, &everything, &all), (Vec::new(), Vec::new()));
     let only_e = Selection::with_needs(pipeline.graph(), &[StepKey::new("e")]).expect("it is there");

@@ -1,6 +1,6 @@
 //! The backend.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub struct LocalSettings {
     pub runners: RunnerRegistry,
     /// What the runners offer.
     pub features: BTreeSet<Feature>,
+    /// What would give features that they don't offer, to be pasted.
+    pub fixes: BTreeMap<Feature, String>,
     /// `.git` is part of the workspace.
     pub include_git: bool,
     /// `.hm` is part of the workspace.
@@ -95,6 +97,7 @@ impl ExecutionBackend for LocalBackend {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             features: self.settings.features.clone(),
+            fixes: self.settings.fixes.clone(),
             options: RunOption::ALL.into(),
         }
     }

@@ -123,6 +123,7 @@ impl Bench {
             store: store.clone(),
             runners: RunnerRegistry::new(Arc::new(VmRunner::new(hmvm))),
             features: BTreeSet::from([Feature::NoNetwork]),
+            fixes: BTreeMap::new(),
             include_git: false,
             include_hm: false,
         });

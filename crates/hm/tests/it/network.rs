@@ -92,6 +92,37 @@ fn an_isolated_network_that_was_asked_for_is_not_replaced() {
     );
 }
 
+#[test]
+fn without_the_driver_the_fix_is_to_load_it() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let lab = Lab::new();
+    let ir = Ir::new().step("a", "true").with("network", json!("isolated"));
+    let plain = command(&lab, &ir);
+    let mut hidden = Command::new("unshare");
+    hidden
+        .args([
+            "--mount",
+            "sh",
+            "-c",
+            "mount -t tmpfs none /dev/net && exec \"$@\"",
+            "sh",
+        ])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .env_clear();
+    for (name, value) in plain.get_envs() {
+        hidden.env(name, value.unwrap_or_default());
+    }
+    if let Some(folder) = plain.get_current_dir() {
+        hidden.current_dir(folder);
+    }
+    let run = Run::of(&hidden.output().unwrap());
+    let fixes = run.events[0]["fixes"].to_string();
+    assert!(fixes.contains("modprobe tun") && !fixes.contains("apt-get"), "{run:#?}");
+}
+
 /// A folder for `PATH` with a slirp4netns that does nothing but this.
 fn broken_slirp4netns(lab: &Lab) -> PathBuf {
     let folder = lab.path("broken");
