@@ -56,16 +56,12 @@ impl Shared {
             entries: (0..workspace.map_or(0, |workspace| workspace.manifest.entries().len())).collect(),
             script: None,
         };
-        let name = &self.new_name();
-        let made = async {
-            self.create_still(name, &image.id).await.map_err(failed)?;
-            self.upload(name, upload).await.map_err(failed)?;
-            let tree = workspace.map(|workspace| workspace.tree);
-            self.keep(new_seed(name, &image.base, image.depth, tree)).await
+        let below = Below {
+            image: &image.id,
+            base: &image.base,
+            depth: image.depth,
         };
-        let made = made.await;
-        self.janitor.remove(name);
-        made
+        self.make_seed_on(below, None, upload).await
     }
 
     /// A seed that is made of an older one. In the store it stands on nothing: the older one's tree is not needed for it.
@@ -75,17 +71,39 @@ impl Shared {
         workspace: &Arc<Workspace>,
         plan: &Plan,
     ) -> Result<SnapshotRef, VmError> {
+        let below = Below {
+            image: &older.image,
+            base: &older.base,
+            depth: older.depth,
+        };
+        let upload = plan.upload(&older.base, workspace, true);
+        self.make_seed_on(below, plan.script(), upload).await
+    }
+
+    async fn make_seed_on(
+        &self,
+        below: Below<'_>,
+        removals: Option<Vec<u8>>,
+        upload: Upload,
+    ) -> Result<SnapshotRef, VmError> {
         let name = &self.new_name();
+        let tree = upload.workspace.as_ref().map(|workspace| workspace.tree);
         let made = async {
-            match plan.script() {
-                Some(script) => self.remove_by(name, &older.image, script).await,
-                None => self.create_still(name, &older.image).await,
+            match removals {
+                Some(script) => self.remove_by(name, below.image, script).await,
+                None => self.create_still(name, below.image).await,
             }
             .map_err(failed)?;
-            let upload = plan.upload(&older.base, workspace, true);
             self.upload(name, upload).await.map_err(failed)?;
-            let tree = Some(workspace.tree);
-            self.keep(new_seed(name, &older.base, older.depth, tree)).await
+            let keep = Keep {
+                container: name,
+                parent: None,
+                depth: below.depth,
+                base: below.base.clone(),
+                tree,
+                origin: Origin::Seed,
+            };
+            self.keep(keep).await
         };
         let made = made.await;
         self.janitor.remove(name);
@@ -197,15 +215,12 @@ impl Shared {
     }
 }
 
-fn new_seed<'a>(container: &'a str, base: &Base, depth: usize, tree: Option<TreeId>) -> Keep<'a> {
-    Keep {
-        container,
-        parent: None,
-        depth,
-        base: base.clone(),
-        tree,
-        origin: Origin::Seed,
-    }
+/// What a seed is made of.
+struct Below<'a> {
+    /// Full id of the engine's image.
+    image: &'a str,
+    base: &'a Base,
+    depth: usize,
 }
 
 fn failed(error: DockerError) -> VmError {
