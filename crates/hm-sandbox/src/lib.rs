@@ -31,3 +31,4 @@ pub use crate::request::{
     ApplyOp, ApplyReport, ApplyRequest, Bind, Confinement, ExitReport, ExitStatus, Expected, HostView, IdMap,
     LauncherSettings, LimitMeans, LimitedBy, Limits, Network, Overlays, Owner, RootFs, SingleId, SpawnRequest, Usage,
 };
+pub use crate::sys::killed_with_this_thread;

@@ -16,7 +16,10 @@ mod stopping;
 mod user;
 
 pub use cache_key::{BootsFrom, EnvKey, KeyInput, PolicyMaterial};
-pub use docker::{DockerBackend, DockerError, DockerSettings, EngineObserver};
+pub use docker::{
+    CertificateFileError, DockerBackend, DockerError, DockerSettings, EngineAddress, EngineObserver, SshDestination,
+    SshError,
+};
 pub use hm_store::workspace::Workspace;
 pub use hm_store::{CacheKey, ContentHash, ImageDigest};
 pub use machine::{

@@ -124,25 +124,27 @@ async fn machines(
             };
             let (features, fixes) = sandbox_features(&settings.networks);
             let images = Images::new(store.clone(), settings.images.clone());
+            let mut machines = SandboxBackend::with_images(sandbox, images, told);
+            if let Some(address) = settings.engine.clone() {
+                machines = machines.with_engine(address);
+            }
             Ok(Chosen {
-                machines: Arc::new(
-                    SandboxBackend::with_images(sandbox, images, told).with_engine(settings.engine.clone()),
-                ),
+                machines: Arc::new(machines),
                 platform: format!("linux/{}", std::env::consts::ARCH),
                 features,
                 fixes,
             })
         }
-        Backend::Docker { host } => {
+        Backend::Docker { address } => {
             let settings = DockerSettings {
                 store: store.clone(),
-                host: host.clone(),
+                address: address.clone(),
                 run: Some(request.run_id.to_string()),
                 registries: settings.images.registry.clone(),
                 observer: Some(Arc::new(engine::Notes)),
             };
             let connected = DockerBackend::connect(settings).await;
-            let backend = connected.map_err(|error| engine::unavailable(&error, host))?;
+            let backend = connected.map_err(|error| engine::unavailable(&error, address))?;
             // Snapshots of an engine are of no use to the sandbox, and the other way round.
             let platform = format!("docker:{}", backend.platform());
             Ok(Chosen {

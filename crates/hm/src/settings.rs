@@ -10,7 +10,7 @@ use hm_config::{
     WorkspaceSettings, project_config_paths, user_config_path,
 };
 use hm_store::ImageSettings;
-use hm_vm::{FuseOverlayfs, Network};
+use hm_vm::{EngineAddress, FuseOverlayfs, Network};
 
 use crate::cli::{BuildArgs, Format};
 use crate::engine;
@@ -137,7 +137,7 @@ pub(crate) struct RunSettings {
     pub(crate) images: ImageSettings,
     pub(crate) backend: Backend,
     /// Where the Docker engine is that images are taken from.
-    pub(crate) engine: String,
+    pub(crate) engine: Option<EngineAddress>,
 }
 
 /// Flags of a run that no key depends on, but that the configuration knows.
@@ -153,7 +153,7 @@ pub(crate) enum Backend {
     /// Namespaces of this machine.
     Sandbox,
     /// Containers of the engine that listens here.
-    Docker { host: String },
+    Docker { address: EngineAddress },
 }
 
 /// The backends of this version.
@@ -189,7 +189,7 @@ impl RunSettings {
         let backend = match backend.as_str() {
             "sandbox" => Backend::Sandbox,
             "docker" => Backend::Docker {
-                host: engine::host(process)?,
+                address: engine::address(process)?,
             },
             _ => {
                 return Err(CliError::new(
@@ -201,8 +201,8 @@ impl RunSettings {
                 .fix("hm run --backend sandbox"));
             }
         };
-        // Only images `docker-daemon:NAME` need one; they will say that it can't be reached.
-        let engine = engine::host(process).unwrap_or_default();
+        // Only images `docker-daemon:NAME` need one; they will say that there is none.
+        let engine = engine::address(process).ok();
         let store = store_folder(store_dir, process)?;
         let wanted = parallelism.and_then(|count| NonZeroUsize::try_from(count).ok());
         Ok(Self {

@@ -10,6 +10,7 @@ mod landlock;
 mod mount;
 mod net;
 mod signal;
+mod tied;
 
 pub(crate) use async_fd::watch;
 pub(crate) use clone::{CloneFlags, Cloned, SingleThread, clone_process, exit_now, reap, unshare};
@@ -20,3 +21,4 @@ pub(crate) use landlock::{can_scope_abstract_sockets, scope_abstract_sockets};
 pub(crate) use mount::make_read_only;
 pub(crate) use net::bring_loopback_up;
 pub(crate) use signal::{block_all_signals, reset_dispositions, wait_for_signal};
+pub use tied::killed_with_this_thread;

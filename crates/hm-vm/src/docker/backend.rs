@@ -7,6 +7,7 @@ use hm_plugin_protocol::SnapshotRef;
 use hm_store::image::RegistrySettings;
 use hm_store::{ContentHash, Store};
 
+use super::address::EngineAddress;
 use super::error::DockerError;
 use super::image::DockerImage;
 use super::machine::DockerMachine;
@@ -21,8 +22,8 @@ const NAME: &str = "docker";
 pub struct DockerSettings {
     /// Keeps what is known of snapshots; its leases are those of the engine's containers and images.
     pub store: Store,
-    /// Where the engine listens: `unix://PATH` or `tcp://HOST:PORT`.
-    pub host: String,
+    /// Where the engine listens.
+    pub address: EngineAddress,
     /// Put on all that is made as the label `dev.hm.run`.
     pub run: Option<String>,
     /// Has the credentials for what the engine pulls; nothing else of it is used.

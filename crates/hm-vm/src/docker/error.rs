@@ -1,8 +1,12 @@
 //! What an engine can do wrong.
 
+use std::error::Error;
 use std::io;
 
 use bollard::errors::Error as EngineError;
+
+use super::ssh::SshError;
+use super::tls::CertificateFileError;
 
 /// What an engine's words for ENOSPC hold (errno(3), strerror(3)); its status for it is 500, as for much else.
 const NO_SPACE: &str = "no space left on device";
@@ -11,7 +15,9 @@ const NO_SPACE: &str = "no space left on device";
 #[derive(Debug, thiserror::Error)]
 pub enum DockerError {
     /// The address is of a kind that this version doesn't reach.
-    #[error("the address {host:?} of the engine is not of a kind that is known: unix://PATH, tcp://HOST:PORT")]
+    #[error(
+        "the address {host:?} of the engine is not of a kind that is known: unix://PATH, tcp://HOST:PORT, ssh://USER@HOST"
+    )]
     Address {
         /// As it was given.
         host: String,
@@ -24,6 +30,39 @@ pub enum DockerError {
         /// What the connection said.
         #[source]
         source: Box<EngineError>,
+    },
+    /// The files for TLS can't be used.
+    #[error("the certificates for TLS with the engine can't be used")]
+    Certificates(#[from] CertificateFileError),
+    /// The two sides don't accept each other.
+    #[error("TLS with the engine at {host} failed: {why}")]
+    Tls {
+        /// Its address.
+        host: String,
+        /// In words.
+        why: String,
+        /// What helps.
+        fix: String,
+        /// What the connection said.
+        #[source]
+        source: Box<EngineError>,
+    },
+    /// It speaks TLS only.
+    #[error("the engine at {host} wants TLS")]
+    WantsTls {
+        /// Its address.
+        host: String,
+    },
+    /// There is no way to the engine by ssh.
+    #[error("the engine at {host} can't be reached")]
+    Ssh {
+        /// Its address.
+        host: String,
+        /// What helps.
+        fix: String,
+        /// What ssh said.
+        #[source]
+        source: SshError,
     },
     /// The engine refused or failed.
     #[error("the engine could not {what}")]
@@ -100,7 +139,7 @@ pub enum DockerError {
         what: &'static str,
         /// What it said.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Box<dyn Error + Send + Sync>,
     },
 }
 
@@ -140,16 +179,41 @@ impl DockerError {
     }
 
     /// What helps, where that is known.
-    pub(crate) fn fix(&self) -> Option<String> {
-        let is_full = matches!(self, Self::DiskFull { .. });
-        is_full.then(|| "make room on the engine's disk: docker system df; docker system prune".to_owned())
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::DiskFull { .. } => {
+                Some("make room on the engine's disk: docker system df; docker system prune".to_owned())
+            }
+            Self::Certificates(_) => Some(
+                "name the folder of ca.pem, and of cert.pem and key.pem where the engine asks for them: \
+                 DOCKER_CERT_PATH=/some/folder"
+                    .to_owned(),
+            ),
+            Self::WantsTls { .. } => Some(
+                "set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder of ca.pem, cert.pem and key.pem"
+                    .to_owned(),
+            ),
+            Self::Tls { fix, .. } | Self::Ssh { fix, .. } => Some(fix.clone()),
+            Self::Address { .. }
+            | Self::Unreachable { .. }
+            | Self::Engine { .. }
+            | Self::NoExitCode
+            | Self::Lost { .. }
+            | Self::Output { .. }
+            | Self::ImageKind { .. }
+            | Self::Answer { .. }
+            | Self::Files { .. }
+            | Self::Record(_)
+            | Self::Removal { .. }
+            | Self::Store { .. } => None,
+        }
     }
 
     pub(crate) fn files(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Files { what, source }
     }
 
-    pub(super) fn store<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl FnOnce(E) -> Self {
+    pub(super) fn store<E: Error + Send + Sync + 'static>(what: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::Store {
             what,
             source: Box::new(source),
@@ -164,6 +228,29 @@ impl DockerError {
             None
         }
     }
+}
+
+/// The first error of this kind among an error and those that it comes from.
+pub(super) fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        next = below(error);
+    }
+    None
+}
+
+/// What an error comes from, also where its `source` leaves that out.
+fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref() {
+        Some(EngineError::IOError { err }) => return Some(err),
+        Some(EngineError::HyperLegacyError { err }) => return Some(err),
+        _ => {}
+    }
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    wrapped.map_or_else(|| error.source(), |wrapped| Some(wrapped))
 }
 
 /// The HTTP status of the engine's refusal (Engine API, "Errors").

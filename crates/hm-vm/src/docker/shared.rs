@@ -61,12 +61,12 @@ impl Shared {
     pub(super) async fn connect(settings: DockerSettings) -> Result<Self, DockerError> {
         let DockerSettings {
             store,
-            host,
+            address,
             run,
             registries,
             observer,
         } = settings;
-        let Connection { docker, os, arch } = connect(&host).await?;
+        let Connection { docker, os, arch } = connect(&address).await?;
         let store_id = store_id(&store)?;
         let mut labels = HashMap::from([
             (STORE_LABEL.to_owned(), store_id.clone()),

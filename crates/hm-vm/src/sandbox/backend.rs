@@ -13,6 +13,7 @@ use super::layers::Layers;
 use super::machine::SandboxMachine;
 use super::shared::{Shared, blocking, snapshot_error};
 use crate::deltas::Ground;
+use crate::docker::EngineAddress;
 use crate::in_use::Use;
 use crate::machine::{BootImage, DEFAULT_WORKDIR, MachineRequest, SharedError, Vm, VmBackend, VmError};
 use crate::user::Identity;
@@ -81,11 +82,10 @@ impl SandboxBackend {
         }
     }
 
-    /// Images `docker-daemon:NAME` are those of the Docker engine at this address: `unix://PATH` or `tcp://HOST:PORT`. It
-    /// is asked when such an image is.
+    /// Images `docker-daemon:NAME` are those of the Docker engine at this address, which is asked when such an image is.
     #[must_use]
-    pub fn with_engine(self, host: String) -> Self {
-        self.shared.engine.get_or_init(|| host);
+    pub fn with_engine(self, address: EngineAddress) -> Self {
+        self.shared.engine.get_or_init(|| address);
         self
     }
 

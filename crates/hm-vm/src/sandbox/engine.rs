@@ -26,17 +26,19 @@ impl Shared {
         let of_engine = |error: DockerError| {
             let fix = match error.status() {
                 Some(NOT_FOUND) => format!("fetch it once: docker pull {name}"),
-                _ => format!("check that the engine runs, and knows the image: docker image inspect {name}"),
+                _ => error.fix().unwrap_or_else(|| {
+                    format!("check that the engine runs, and knows the image: docker image inspect {name}")
+                }),
             };
             failed(Some(fix), Arc::new(error))
         };
         let of_store = |error: ImageError| failed(error.fix(), Arc::new(error));
 
-        let Some(host) = self.engine.get() else {
+        let Some(address) = self.engine.get() else {
             let name = name.to_owned();
             return Err(of_store(ImageError::DaemonUnsupported { name }));
         };
-        let engine = connect(host).await.map_err(of_engine)?.docker;
+        let engine = connect(address).await.map_err(of_engine)?.docker;
         let found = engine.inspect_image(name).await;
         let found = found
             .map_err(DockerError::engine("look the image up"))

@@ -16,6 +16,7 @@ use super::image::SandboxImage;
 use super::layers::{Layers, relative};
 use super::machine_layer::{LayerKind, MachineLayers};
 use crate::deltas::Deltas;
+use crate::docker::EngineAddress;
 use crate::in_use::InUse;
 use crate::machine::{Network, VmError};
 use crate::user::Identity;
@@ -37,7 +38,7 @@ pub(super) struct Shared {
     /// By tree, and the user and group who own it.
     pub(super) deltas: Deltas<(TreeId, u32, u32)>,
     /// Where the Docker engine is whose images are `docker-daemon:NAME`.
-    pub(super) engine: OnceLock<String>,
+    pub(super) engine: OnceLock<EngineAddress>,
     expose: Vec<PathBuf>,
     slirp4netns: Option<PathBuf>,
     fuse_overlayfs: FuseOverlayfs,

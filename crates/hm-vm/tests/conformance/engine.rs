@@ -14,8 +14,9 @@ use bollard::query_parameters::{
 use bollard::{API_DEFAULT_VERSION, Docker, body_full};
 use futures::TryStreamExt;
 use hm_store::Store;
-use hm_vm::{DockerBackend, DockerSettings};
-use serde_json::Value;
+use hm_vm::{DockerBackend, DockerSettings, EngineAddress};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 use tokio::sync::OnceCell;
 
@@ -28,6 +29,10 @@ pub(crate) fn host() -> String {
     std::env::var_os("DOCKER_HOST").map_or_else(|| format!("unix://{SOCKET}"), |host| host.into_string().unwrap())
 }
 
+pub(crate) fn address() -> EngineAddress {
+    EngineAddress::parse(&host(), None).unwrap()
+}
+
 /// Whether no engine is named and none listens here: then there is nothing to test on. `scripts/test` starts one wherever
 /// `dockerd` is installed. An engine that is named but doesn't answer is a failure.
 pub(crate) fn is_impossible() -> bool {
@@ -37,7 +42,7 @@ pub(crate) fn is_impossible() -> bool {
 pub(crate) async fn backend(store: &Store) -> DockerBackend {
     let settings = DockerSettings {
         store: store.clone(),
-        host: host(),
+        address: address(),
         run: None,
         registries: hm_store::image::RegistrySettings::default(),
         observer: None,
@@ -106,12 +111,12 @@ fn filters(root: &Path) -> HashMap<&'static str, Vec<String>> {
 pub(crate) async fn image() -> &'static str {
     static MADE: OnceCell<()> = OnceCell::const_new();
     const NAME: &str = "hm-conformance:1";
-    MADE.get_or_init(async || import("hm-conformance", "1", archive(), &[]).await)
+    MADE.get_or_init(async || import("hm-conformance", "1", archive()).await)
         .await;
     NAME
 }
 
-pub(crate) async fn import(name: &str, tag: &str, archive: Vec<u8>, changes: &[&str]) {
+pub(crate) async fn import(name: &str, tag: &str, archive: Vec<u8>) {
     let docker = client().negotiate_version().await.unwrap();
     // Each test may be a process of its own: the first one imports.
     let lock = fs::File::create(std::env::temp_dir().join("hm-conformance.lock")).unwrap();
@@ -120,7 +125,6 @@ pub(crate) async fn import(name: &str, tag: &str, archive: Vec<u8>, changes: &[&
         .from_src("-")
         // Podman's import does not look at a tag beside it.
         .repo(&format!("{name}:{tag}"))
-        .changes(changes.iter().map(ToString::to_string).collect())
         .build();
     if docker.inspect_image(&format!("{name}:{tag}")).await.is_ok() {
         return;
@@ -129,19 +133,23 @@ pub(crate) async fn import(name: &str, tag: &str, archive: Vec<u8>, changes: &[&
     imported.try_for_each(async |_| Ok(())).await.unwrap();
 }
 
-/// Loads this machine's own files as an image for another architecture.
-pub(crate) async fn load_for(name: &str, architecture: &str) {
+/// Loads files as an image with this configuration; its architecture is the engine's where none is named.
+pub(crate) async fn load(name: &str, layer: Vec<u8>, config: Value, architecture: Option<&str>) {
     let docker = client().negotiate_version().await.unwrap();
-    let own = docker.inspect_image(image().await).await.unwrap();
-    let layers = own.root_fs.unwrap().layers.unwrap();
-    let rootfs = serde_json::json!({ "type": "layers", "diff_ids": layers });
-    let config = serde_json::json!({ "architecture": architecture, "os": "linux", "config": {}, "rootfs": rootfs });
-    let manifest = serde_json::json!([{ "Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"] }]);
+    let own = docker.version().await.unwrap().arch;
+    let diff_id = Sha256::digest(&layer)
+        .iter()
+        .fold(String::from("sha256:"), |text, byte| format!("{text}{byte:02x}"));
+    let rootfs = json!({ "type": "layers", "diff_ids": [diff_id] });
+    let architecture = architecture.map(ToOwned::to_owned).or(own);
+    let config =
+        json!({ "architecture": architecture, "os": "linux", "config": config, "rootfs": rootfs, "history": [{}] });
+    let manifest = json!([{ "Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"] }]);
     let mut all = Builder::new(Vec::new());
     for (path, content) in [
         ("manifest.json", manifest.to_string().into_bytes()),
         ("config.json", config.to_string().into_bytes()),
-        ("layer.tar", archive()),
+        ("layer.tar", layer),
     ] {
         let mut header = header(EntryType::Regular, 0o644, content.len());
         all.append_data(&mut header, path, &content[..]).unwrap();

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use hm_sandbox::{Confinement, SandboxError};
+use hm_vm::EngineAddress;
 
 use super::doctor::{Finding, NAMESPACE_FIXES, OVERLAY_FIX, State, control_groups, existing, holds, ids, limits};
 use crate::engine;
@@ -107,18 +108,19 @@ fn network(process: &Process) -> Finding {
 }
 
 fn docker(process: &Process) -> Finding {
-    let host = engine::host(process).unwrap_or_default();
-    let socket = host.strip_prefix("unix://").unwrap_or(&host);
-    match UnixStream::connect(socket) {
-        Ok(_answers) => holds("Docker engine", &host),
-        Err(_) if host.contains("://") && !host.starts_with("unix://") => {
-            holds("Docker engine", &format!("{host}, not asked"))
-        }
-        Err(error) => off(
-            "Docker engine",
-            format!("{host}: {error}; only --backend docker and docker-daemon: need one"),
-            "sudo systemctl start docker",
-        ),
+    const WHAT: &str = "Docker engine";
+    let lack = |why: String| format!("{why}; only --backend docker and docker-daemon: need one");
+    match engine::address(process) {
+        Ok(EngineAddress::Socket(path)) => match UnixStream::connect(&path) {
+            Ok(_answers) => holds(WHAT, &format!("unix://{}", path.display())),
+            Err(error) => off(
+                WHAT,
+                lack(format!("unix://{}: {error}", path.display())),
+                "sudo systemctl start docker",
+            ),
+        },
+        Ok(far) => holds(WHAT, &format!("{far}, not asked")),
+        Err(error) => off(WHAT, lack(error.message().to_owned()), "docker context ls"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Ir, Lab, Run};
 
@@ -18,12 +18,13 @@ fn run_text(lab: &Lab, ir: &str) -> Run {
     )
 }
 
-fn assert_error(run: &Run, exit: i32, code: &str) {
+pub(crate) fn assert_error<'a>(run: &'a Run, exit: i32, code: &str) -> &'a Value {
     assert_eq!(run.code, Some(exit), "{run:#?}");
     let error = run.events.last().expect("an error object");
     assert_eq!(error["code"], code, "{run:#?}");
     assert_eq!(error["exit_code"], exit);
     assert!(!error["fixes"].as_array().unwrap().is_empty(), "a fix: {run:#?}");
+    error
 }
 
 #[test]

@@ -377,14 +377,3 @@ fn what_the_engine_lacks_is_pulled_by_its_tag() {
     let run = Run::of(&engine.command(&lab, &ir, &engine.image).output().unwrap()).passed();
     assert!(!run.stderr.contains("pulling"), "{run:#?}");
 }
-
-#[test]
-fn an_engine_behind_ssh_is_an_error_with_a_way_to_it() {
-    let lab = Lab::new();
-    let mut command = lab.run_command(&Ir::new().step("s", "true"));
-    command.args(["--backend", "docker"]).env("DOCKER_HOST", "ssh://me@far");
-    let run = Run::of(&command.output().unwrap());
-    assert_eq!(run.code, Some(4), "{run:#?}");
-    let way = "ssh -fnNT -L /tmp/engine.sock:/var/run/docker.sock ssh://me@far";
-    assert!(format!("{run:?}").contains(way), "{run:#?}");
-}

@@ -14,6 +14,8 @@ mod crash;
 mod docker;
 mod docker_kill;
 mod engine_proxy;
+mod engine_ssh;
+mod engine_tls;
 mod environment;
 mod examples;
 mod graph;

@@ -13,7 +13,30 @@ use crate::docker::Engine;
 use crate::support::{Ir, Lab, Run};
 
 /// Ends with this.
-struct Ending(Child);
+pub(crate) struct Ending(Child);
+
+impl Ending {
+    /// The command in the network of this one; it takes the place of what enters there.
+    pub(crate) fn beside(&self, command: &Command) -> Command {
+        let mut inside = Command::new("/usr/bin/nsenter");
+        inside
+            .args(["--net", &format!("--target={}", self.0.id())])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env_clear()
+            .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .stdin(Stdio::null());
+        if let Some(folder) = command.get_current_dir() {
+            inside.current_dir(folder);
+        }
+        inside
+    }
+
+    /// Of what doesn't end with its input.
+    pub(crate) fn end(mut self) {
+        self.0.kill().unwrap();
+    }
+}
 
 impl Drop for Ending {
     fn drop(&mut self) {
@@ -24,7 +47,7 @@ impl Drop for Ending {
 }
 
 /// Starts a command that says something when it is ready: that.
-fn ready(command: &mut Command) -> (Ending, String) {
+pub(crate) fn ready(command: &mut Command) -> (Ending, String) {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
     let mut output = BufReader::new(child.stdout.take().unwrap());
@@ -34,7 +57,7 @@ fn ready(command: &mut Command) -> (Ending, String) {
 }
 
 /// Starts an engine in namespaces that this text has made ready, with these flags.
-fn engine(lab: &Lab, setup: &str, flags: &[&str]) -> (Ending, Engine) {
+pub(crate) fn engine(lab: &Lab, setup: &str, flags: &[&str]) -> (Ending, Engine) {
     let script = format!("{setup}\nexec \"$@\"");
     let with_docker = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/with-docker");
     let mut command = Command::new("unshare");
@@ -47,7 +70,7 @@ fn engine(lab: &Lab, setup: &str, flags: &[&str]) -> (Ending, Engine) {
     (ending, Engine::at(lab, host))
 }
 
-fn is_possible() -> bool {
+pub(crate) fn is_possible() -> bool {
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     is_root && Command::new("dockerd").arg("--version").output().is_ok()
 }

@@ -312,6 +312,12 @@ impl LiveRun {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// As a terminal does; the process leads its group.
+    pub(crate) fn signal_group(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process_group(pid, signal).unwrap();
+    }
+
     /// Waits until SIGINT, SIGTERM and SIGHUP no longer end the process by themselves (proc(5), `SigCgt`).
     pub(crate) fn wait_until_signals_are_caught(&self) {
         let status = format!("/proc/{}/status", self.child.id());

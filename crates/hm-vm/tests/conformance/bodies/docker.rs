@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use hm_store::{Store, StoreSettings, SystemClock};
-use hm_vm::{Limits, MachineRequest, Network, VmBackend};
+use hm_vm::{EngineAddress, Limits, MachineRequest, Network, VmBackend};
+
+use serde_json::json;
 
 use crate::engine::{self, left_of};
 use crate::ground::{Ground, left, request, run, run_request, says};
@@ -156,13 +158,9 @@ pub(super) async fn what_a_dead_process_left_is_swept(ground: &Ground) {
 }
 
 pub(super) async fn the_images_user_owns_the_workspace(ground: &Ground) {
-    let changes = [
-        "USER build",
-        "ENV FROM_IMAGE=yes",
-        "ENTRYPOINT [\"/bin/false\"]",
-        "WORKDIR /etc",
-    ];
-    engine::import("hm-conformance-user", "1", engine::archive(), &changes).await;
+    let config =
+        json!({ "User": "build", "Env": ["FROM_IMAGE=yes"], "Entrypoint": ["/bin/false"], "WorkingDir": "/etc" });
+    engine::load("hm-conformance-user:1", engine::archive(), config, None).await;
     let image = ground.backend.resolve_image("hm-conformance-user:1").await.unwrap();
     assert_eq!(image.config().user.as_deref(), Some("build"));
     ground
@@ -222,7 +220,7 @@ pub(super) async fn an_image_without_a_shell_is_an_error(ground: &Ground) {
     header.set_mode(0o755);
     header.set_size(0);
     empty.append_data(&mut header, "etc", &[][..]).unwrap();
-    engine::import("hm-conformance-empty", "1", empty.into_inner().unwrap(), &[]).await;
+    engine::import("hm-conformance-empty", "1", empty.into_inner().unwrap()).await;
     let image = ground.backend.resolve_image("hm-conformance-empty:1").await.unwrap();
     let mut machine = ground.backend.create(&image, &MachineRequest::default()).await.unwrap();
     let error = run_request(&mut *machine, request("true")).await.unwrap_err();
@@ -272,7 +270,8 @@ pub(super) async fn a_chain_that_is_handed_over_makes_no_image(ground: &Ground) 
 
 /// Nor does the next command see them, which may run in the same container.
 pub(super) async fn volumes_are_in_no_snapshot(ground: &Ground) {
-    engine::import("hm-conformance-volume", "1", engine::archive(), &["VOLUME /data"]).await;
+    let config = json!({ "Volumes": { "/data": {} } });
+    engine::load("hm-conformance-volume:1", engine::archive(), config, None).await;
     let image = ground.backend.resolve_image("hm-conformance-volume:1").await.unwrap();
     let mut machine = ground.backend.create(&image, &MachineRequest::default()).await.unwrap();
     let notes = machine.take_notes().join("\n");
@@ -293,7 +292,7 @@ pub(super) async fn an_image_for_another_platform_is_told(ground: &Ground) {
     } else {
         "arm64"
     };
-    engine::load_for("hm-conformance-other:1", other).await;
+    engine::load("hm-conformance-other:1", engine::archive(), json!({}), Some(other)).await;
     let image = ground.backend.resolve_image("hm-conformance-other:1").await.unwrap();
     let mut machine = ground.backend.create(&image, &MachineRequest::default()).await.unwrap();
     let notes = machine.take_notes().join("\n");
@@ -478,7 +477,7 @@ pub(super) async fn its_images_boot_in_the_sandbox(ground: &Ground) {
         hm_vm::SandboxBackend::new(settings)
     };
     let name = format!("docker-daemon:{}", engine::image().await);
-    let backend = sandbox().with_engine(engine::host());
+    let backend = sandbox().with_engine(engine::address());
     let image = backend.resolve_image(&name).await.unwrap();
     let asked = MachineRequest::default();
     let mut machine = backend.create(&image, &asked).await.unwrap();
@@ -497,7 +496,7 @@ pub(super) async fn its_images_boot_in_the_sandbox(ground: &Ground) {
     assert_eq!(missing.fix().unwrap(), "fetch it once: docker pull no-such:1");
     let unnamed = sandbox().resolve_image(&name).await.unwrap_err();
     assert!(unnamed.fix().unwrap().contains("docker save"), "{unnamed:?}");
-    let gone = sandbox().with_engine("unix:///none".to_owned());
+    let gone = sandbox().with_engine(EngineAddress::Socket("/none".into()));
     let gone = gone.resolve_image(&name).await.unwrap_err();
     assert!(
         gone.fix().unwrap().starts_with("check that the engine runs"),
