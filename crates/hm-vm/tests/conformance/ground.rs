@@ -11,7 +11,7 @@ use hm_plugin_protocol::{SnapshotRef, Stream};
 use hm_store::workspace::CaptureRequest;
 use hm_store::{Store, StoreSettings, SystemClock};
 use hm_vm::{
-    BootImage, ExecOutcome, ExecRequest, FuseOverlayfs, MachineRequest, MemoryBackend, Network, OutputSink,
+    BootImage, ExecOutcome, ExecRequest, FuseOverlayfs, Limits, MachineRequest, MemoryBackend, Network, OutputSink,
     SandboxBackend, SandboxSettings, StopToken, Vm, VmBackend, VmError, Workspace,
 };
 use tempfile::TempDir;
@@ -190,6 +190,18 @@ pub(crate) async fn run_request(machine: &mut dyn Vm, mut request: ExecRequest) 
         out: std::mem::take(&mut streams.0),
         err: std::mem::take(&mut streams.1),
     })
+}
+
+/// What backends that hold limits are tried with.
+pub(crate) fn limited() -> MachineRequest {
+    MachineRequest {
+        limits: Limits {
+            cpus: Some(0.5),
+            memory_mib: Some(48),
+            pids: Some(16),
+        },
+        ..MachineRequest::default()
+    }
 }
 
 /// A request whose output goes nowhere until it gets a sink.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use hm_store::{Store, StoreSettings, SystemClock};
-use hm_vm::{EngineAddress, Limits, MachineRequest, Network, VmBackend};
+use hm_vm::{EngineAddress, MachineRequest, Network, VmBackend};
 
 use serde_json::json;
 
 use crate::engine::{self, left_of};
-use crate::ground::{Ground, left, request, run, run_request, says};
+use crate::ground::{Ground, left, limited, request, run, run_request, says};
 
 /// An engine refuses an image of more than 127 layers.
 pub(super) async fn deep_chains_are_flattened(ground: &Ground) {
@@ -306,15 +306,7 @@ pub(super) async fn an_image_for_another_platform_is_told(ground: &Ground) {
 }
 
 pub(super) async fn limits_are_the_engines(ground: &Ground) {
-    let asked = MachineRequest {
-        limits: Limits {
-            cpus: Some(0.5),
-            memory_mib: Some(48),
-            pids: Some(16),
-        },
-        ..MachineRequest::default()
-    };
-    let mut machine = ground.backend.create(&ground.image, &asked).await.unwrap();
+    let mut machine = ground.backend.create(&ground.image, &limited()).await.unwrap();
     let places = "/sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max";
     let quota = run(&mut *machine, &format!("cat {places} 2> /dev/null"))
         .await

@@ -10,13 +10,13 @@ use hm_plugin_protocol::RunId;
 use hm_sandbox::{IdMap, LimitedBy};
 use hm_store::{Store, StoreSettings, SystemClock};
 use hm_vm::{
-    BootImage, HmVm, HmVmSettings, KeySpec, Limits, Lookup, MachineRequest, Network, ParentState, SandboxBackend,
+    BootImage, HmVm, HmVmSettings, KeySpec, Lookup, MachineRequest, Network, ParentState, SandboxBackend,
     SandboxSettings, StepBase, StepSpec, StepState, StopToken, Vm, VmBackend,
 };
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::ground::{Ground, Kept, left, request, run, run_request, says};
+use crate::ground::{Ground, Kept, left, limited, request, run, run_request, says};
 use crate::small_image::{small_image, small_image_in};
 
 async fn resolve(ground: &Ground, reference: &str) -> BootImage {
@@ -44,16 +44,8 @@ pub(super) async fn an_image_without_a_shell_is_an_error(ground: &Ground) {
 }
 
 pub(super) async fn limits_are_held(ground: &Ground) {
-    let asked = MachineRequest {
-        limits: Limits {
-            cpus: Some(0.5),
-            memory_mib: Some(48),
-            pids: Some(16),
-        },
-        ..MachineRequest::default()
-    };
     let means = hm_sandbox::limit_means();
-    let mut machine = ground.backend.create(&ground.image, &asked).await.unwrap();
+    let mut machine = ground.backend.create(&ground.image, &limited()).await.unwrap();
     let much = machine
         .exec(request("head -c 200000000 /dev/zero | sort > /dev/null"))
         .await
