@@ -156,7 +156,7 @@ fn findings(confinement: &Confinement, process: &Process) -> Vec<Finding> {
     vec![
         holds(
             "namespaces",
-            "mount, PID, UTS, IPC; network unless a step asks for the host's",
+            "mount, PID, UTS, IPC, control groups; network unless a step asks for the host's",
         ),
         ids(confinement.ids, process),
         choose(
