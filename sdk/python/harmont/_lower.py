@@ -53,15 +53,26 @@ def lower(
 def flatten(value: Any) -> Iterator[Step]:
     """The steps in nested lists, tuples and toolchain objects, in order."""
     pending: list[Any] = [value]
+    # What holds the item that is looked at, by identity.
+    holders: set[int] = set()
     while pending:
         item = pending.pop()
         kind: type[Any] = item.__class__
         if isinstance(item, Step):
             yield item
-        elif issubclass(kind, (list, tuple)):
-            pending.extend(reversed(item))
-        elif hasattr(item, "default_actions"):
-            pending.append(item.default_actions())
+        elif kind is _End:
+            holders.discard(id(item.of))
+        elif issubclass(kind, (list, tuple)) or hasattr(item, "default_actions"):
+            if id(item) in holders:
+                raise ValueError(
+                    f"hm: {kind.__name__} holds itself\n  fix: give the steps that it holds, without {kind.__name__} itself"
+                )
+            holders.add(id(item))
+            pending.append(_End(item))
+            if issubclass(kind, (list, tuple)):
+                pending.extend(reversed(item))
+            else:
+                pending.append(item.default_actions())
         else:
             if kind.__name__ == "coroutine":
                 item.close()  # or Python would warn of it as well
@@ -69,6 +80,13 @@ def flatten(value: Any) -> Iterator[Step]:
             if issubclass(kind, dict):
                 hint += "; a decorated function returns the steps, not what hm.pipeline([...]) makes of them"
             raise TypeError(f"hm: {kind.__name__} is no step of a pipeline\n  fix: return {hint}")
+
+
+class _End:
+    """Stands behind the items of what holds them, and keeps it, since a new object could have the identity of an old one."""
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
 
 
 class _Graph:

@@ -75,19 +75,41 @@ export function lower(leaves: Leaves, options: PipelineOptions = {}): PipelineIR
 function flatten(value: Leaves): Step[] {
   const steps: Step[] = [];
   const pending: unknown[] = [value];
+  // What holds the item that is looked at.
+  const holders = new Set<unknown>();
+  const enter = (holder: unknown) => {
+    if (holders.has(holder)) {
+      throw wrong(`hm: ${show(holder)} holds itself`, `give the steps that it holds, without ${show(holder)} itself`);
+    }
+    holders.add(holder);
+    pending.push(new End(holder));
+  };
   while (pending.length > 0) {
     const item = pending.pop();
     if (item instanceof Step) {
       steps.push(item);
+    } else if (item instanceof End) {
+      holders.delete(item.of);
     } else if (Array.isArray(item)) {
+      enter(item);
       for (let index = item.length - 1; index >= 0; index--) pending.push(item[index]);
     } else if (typeof (item as HasDefaultActions | null)?.defaultActions === "function") {
+      enter(item);
       pending.push((item as HasDefaultActions).defaultActions());
     } else {
       throw wrong(`hm: ${show(item)} is no step of a pipeline`, "give steps, or arrays of steps");
     }
   }
   return steps;
+}
+
+/** Stands behind the items of what holds them. */
+class End {
+  readonly of: unknown;
+
+  constructor(of: unknown) {
+    this.of = of;
+  }
 }
 
 /** A step of the IR while it is made: the key comes last and a copy may tighten the budget. */

@@ -460,3 +460,33 @@ fn what_several_files_run_into_is_told_once() {
         );
     }
 }
+
+#[test]
+fn a_list_that_holds_itself_is_told_at_once() {
+    let mut project = Project::new(&[(
+        "ci.ts",
+        r#"import { sh, pipeline } from "@harmont/hm";
+const list: any = [sh("x")];
+list.push([list]);
+const own: any = { defaultActions: () => [sh("x"), own] };
+let deep: any = sh("x");
+const twice = [deep];
+for (let n = 0; n < 100_000; n++) deep = [deep];
+export default [
+  { slug: "one", pipeline: () => pipeline(list) },
+  { slug: "two", pipeline: () => list },
+  { slug: "three", pipeline: () => own },
+  { slug: "four", pipeline: () => [twice, deep, twice] },
+];
+"#,
+    )]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["four"]);
+    let shown = project.shown(&envelope.problems);
+    let expected = [
+        "ci.ts:9: pipeline \"one\": hm: an array holds itself\n  fix: ",
+        "ci.ts:10: pipeline \"two\": hm: an array holds itself\n  fix: ",
+        "ci.ts:11: pipeline \"three\": hm: an object holds itself\n  fix: ",
+    ];
+    starts_with_each(&shown, &expected.map(str::to_owned));
+}
