@@ -24,6 +24,14 @@ use crate::sources;
 const START: Duration = Duration::from_mins(10);
 /// How long a file may go on after its budget. Python stops it at its budget, with the line, where Python can.
 const GRACE: Duration = Duration::from_secs(2);
+/// The status of an interpreter whose way to hm was closed by a file (`hm_host/channel.py`).
+const LOST: i32 = 74;
+const LOST_TOLD: &str = "hm: the file closes descriptors that it has not opened, and hm has lost the connection to Python\n  \
+                         fix: close only what the file has opened";
+/// The status of an interpreter in which something that hm needs is gone (`hm_host/channel.py`).
+const BROKEN: i32 = 70;
+const BROKEN_TOLD: &str = "hm: a file takes away something of Python itself that hm needs, this one or one before it\n  \
+                           fix: leave the built-in names and modules as they are";
 
 /// What the program inside Python reports.
 #[derive(Default, Deserialize)]
@@ -216,10 +224,7 @@ impl Evaluation<'_> {
         let message = if ended.late {
             too_long(self.settings.python_time)
         } else {
-            format!(
-                "hm: Python ended while it evaluated the file ({})\n  fix: raise an error that says why, instead of ending the process",
-                ended.status
-            )
+            ended_early(ended.status)
         };
         Ok(Outcome::Broken {
             problem: FileProblem {
@@ -232,6 +237,18 @@ impl Evaluation<'_> {
             late: ended.late,
             before,
         })
+    }
+}
+
+/// The problem of a file during which the interpreter ended.
+fn ended_early(status: ExitStatus) -> String {
+    match status.code() {
+        Some(LOST) => LOST_TOLD.to_owned(),
+        Some(BROKEN) => BROKEN_TOLD.to_owned(),
+        _ => format!(
+            "hm: Python ended while it evaluated the file ({status})\n  \
+             fix: raise an error that says why, instead of ending the process"
+        ),
     }
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harmont._duration import seconds
 from harmont._lower import lower
 from harmont._options import environment
-from harmont._parameters import markers
+from harmont._parameters import code_of, markers
 from harmont._refusals import is_kept
 from harmont._registry import Registration, register
 from harmont._step import Step
@@ -15,6 +15,7 @@ from harmont.triggers import Trigger
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from types import CodeType
     from typing import Any, TypeVar, overload
 
     from harmont._duration import Duration
@@ -101,17 +102,18 @@ def _decorator(
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         own_slug = slug
         try:
+            code = code_of(function)
             if own_slug is None:
                 named = function.__name__.replace("_", "-")
                 _check_slug(named)
                 own_slug = named
-            return declare(function, own_slug)
+            return declare(function, own_slug, code)
         except (TypeError, ValueError) as error:
             if not is_kept(error, own_slug):
                 raise
             return function
 
-    def declare(function: Callable[..., Any], own_slug: str) -> Callable[..., Any]:
+    def declare(function: Callable[..., Any], own_slug: str, code: CodeType) -> Callable[..., Any]:
         found = markers(function)
 
         def make() -> Any:
@@ -127,7 +129,7 @@ def _decorator(
                 env=checked_env,
                 timeout=timeout,
                 default_image=default_image,
-                function=function,
+                code=code,
                 make=make,
             )
         )

@@ -7,6 +7,7 @@ from harmont._record import record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import CodeType
     from typing import Any
 
     from harmont._duration import Duration
@@ -24,7 +25,8 @@ class Registration:
     env: dict[str, str] | None
     timeout: Duration | None
     default_image: str | None
-    function: Callable[..., Any]
+    code: CodeType
+    """What the user has written; it has the place."""
     make: Callable[[], Any]
 
 
@@ -35,7 +37,7 @@ def register(registration: Registration) -> None:
     """Adds a pipeline; slugs are unique."""
     for other in _registrations:
         if other.slug == registration.slug:
-            code = other.function.__code__
+            code = other.code
             raise ValueError(
                 f"hm: two pipelines have the slug {registration.slug!r}\n"
                 f"  the first one: {code.co_filename}:{code.co_firstlineno}\n"
@@ -51,7 +53,7 @@ def registrations() -> list[Registration]:
 
 def forget_file(path: str) -> None:
     """Forgets what a file declared."""
-    _registrations[:] = [entry for entry in _registrations if entry.function.__code__.co_filename != path]
+    _registrations[:] = [entry for entry in _registrations if entry.code.co_filename != path]
 
 
 def clear_registry() -> None:

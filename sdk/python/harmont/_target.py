@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harmont._parameters import markers
+from harmont._parameters import Default, markers
 from harmont._refusals import is_kept
 from harmont._step import Step
 from harmont._typing import TargetRef
@@ -35,15 +35,15 @@ def target(*, name: str | None = None) -> Callable[[Callable[..., _T]], Callable
         except (TypeError, ValueError) as error:
             if not is_kept(error):
                 raise
-            return _unusable(function.__name__ if name is None else name)
+            return _unusable(getattr(function, "__name__", None) if name is None else name)
 
     def declare(function: Callable[..., _T]) -> Callable[[], _T]:
+        found = markers(function)
         own_name = function.__name__ if name is None else name
         if own_name in _by_name:
             raise ValueError(
                 f'hm: there are two targets named {own_name!r}\n  fix: give one of them @hm.target(name="...")'
             )
-        found = markers(function)
 
         def value() -> _T:
             if function not in _values:
@@ -57,17 +57,17 @@ def target(*, name: str | None = None) -> Callable[[Callable[..., _T]], Callable
     return decorate
 
 
-def _unusable(name: str) -> Callable[[], Any]:
+def _unusable(name: str | None) -> Callable[[], Any]:
     """What stands for a target whose declaration was refused, so that it isn't told to be missing as well."""
 
     def value() -> Any:
         raise TypeError(f"hm: the declaration of the target {name!r} was refused\n  fix: mend the declaration first")
 
-    return _by_name.setdefault(name, value)
+    return value if name is None else _by_name.setdefault(name, value)
 
 
 def call(function: Callable[..., _T], found: dict[str, Any], name: str) -> _T:
-    """Calls `function` with what its markers ask for."""
+    """Calls `function` with what was found for its parameters."""
     for position, (running, _) in enumerate(_running):
         if running is function:
             path = " → ".join([*(label for _, label in _running[position:]), name])
@@ -82,6 +82,8 @@ def call(function: Callable[..., _T], found: dict[str, Any], name: str) -> _T:
 
 
 def _resolve(parameter: str, marker: Any) -> Any:
+    if isinstance(marker, Default):
+        return marker.value
     if not isinstance(marker, TargetRef):
         return Step(image=marker.image)
     if parameter not in _by_name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache, partial, update_wrapper, wraps
 from typing import Annotated, Any
 
 import harmont as hm
@@ -209,6 +210,122 @@ class Targets(SdkTest):
 
         second = hm.target(name="second")(make(same))
         self.assertEqual(second().cmd, "a")
+
+
+class Wrapped(SdkTest):
+    """What stands for a function, as the public package takes it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+
+        @hm.target()
+        def build() -> hm.Step:  # pyright: ignore[reportUnusedFunction]
+            return hm.sh("build")
+
+    def test_a_wrapper_has_the_parameters_of_what_it_wraps(self) -> None:
+        seen: list[dict[str, Any]] = []
+
+        def logged(function: Any) -> Any:
+            @wraps(function)
+            def wrapper(*args: Any, **kwargs: Any) -> Any:
+                seen.append(kwargs)
+                return function(*args, **kwargs)
+
+            return wrapper
+
+        class Counted:
+            def __init__(self, function: Any) -> None:
+                update_wrapper(self, function)
+                self.function = function
+
+            def __call__(self, *args: Any, **kwargs: Any) -> Any:
+                return self.function(*args, **kwargs)
+
+        @hm.pipeline("ci")
+        @logged
+        @logged
+        def ci(
+            build: hm.Target[hm.Step], start: Annotated[hm.Step, hm.BaseImage("alpine")], count: int = 2
+        ) -> object:  # pyright: ignore[reportUnusedFunction]
+            return [build.sh("test"), start.sh(f"echo {count}")]
+
+        @hm.pipeline()
+        @Counted
+        def in_object(build: "hm.Target[hm.Step]") -> hm.Step:  # pyright: ignore[reportUnusedFunction]
+            return build
+
+        @hm.pipeline("kept")
+        @cache
+        def kept(build: hm.Target[hm.Step]) -> hm.Step:  # pyright: ignore[reportUnusedFunction]
+            return build.sh("kept")
+
+        @hm.target()
+        @logged
+        def shared(build: hm.Target[hm.Step]) -> hm.Step:
+            return build.sh("shared")
+
+        hm.pipeline("of-target")(shared)
+        entries = rendered()
+        self.assertEqual(commands(entries["ci"]), ["build", "test", "echo 2"])
+        self.assertEqual([sorted(call) for call in seen[:2]], [["build", "count", "start"]] * 2)
+        self.assertEqual(commands(entries["in-object"]), ["build"])
+        self.assertEqual(commands(entries["kept"]), ["build", "kept"])
+        self.assertEqual(commands(entries["of-target"]), ["build", "shared"])
+
+    def test_a_method_has_its_object(self) -> None:
+        class Project:
+            def ci(self, build: hm.Target[hm.Step]) -> hm.Step:
+                return build.sh("ci")
+
+            @classmethod
+            def common(cls, build: hm.Target[hm.Step]) -> hm.Step:
+                return build.sh(cls.__name__)
+
+        hm.pipeline("ci")(Project().ci)
+        hm.pipeline(Project.common)
+        entries = rendered()
+        self.assertEqual(commands(entries["ci"]), ["build", "ci"])
+        self.assertEqual(commands(entries["common"]), ["build", "Project"])
+
+    def test_what_has_no_name_or_no_parameters_is_refused_with_the_function_to_write(self) -> None:
+        def ci(build: hm.Target[hm.Step], times: int) -> hm.Step:
+            return build.sh(f"ci {times}")
+
+        class Callable:
+            def __call__(self) -> hm.Step:
+                return hm.sh("x")
+
+        for wrong, kind in ((partial(ci, times=2), "partial"), (Callable(), "Callable"), (Callable, "type"), (len, "builtin")):
+            told = rf"only functions can be decorated, not {kind}.*\n  fix: write a function that calls it"
+            with self.subTest(kind):
+                for decorate in (hm.pipeline("x"), hm.pipeline, hm.target()):
+                    with self.refuses(TypeError, told):
+                        decorate(wrong)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    def test_a_wrapper_is_checked_by_what_it_wraps(self) -> None:
+        def wrapped(function: Any) -> Any:
+            return wraps(function)(lambda *args, **kwargs: function(*args, **kwargs))
+
+        @wrapped
+        def star(*args: Any) -> None: ...
+
+        @wrapped
+        def bare(what) -> None: ...  # type: ignore[no-untyped-def]
+
+        @wrapped
+        async def late() -> None: ...
+
+        @wrapped
+        def positional(what: hm.Target[hm.Step], /) -> None: ...
+
+        for function, told in (
+            (star, r"star\(\) cannot take \*args"),
+            (bare, "'what' of bare\(\) has no marker"),
+            (late, r"late\(\) is async"),
+            (positional, "positional-only parameters \\(got 'what'\\)"),
+        ):
+            with self.subTest(told), self.refuses(TypeError, told):
+                hm.pipeline("ci")(function)
 
 
 class Names(SdkTest):

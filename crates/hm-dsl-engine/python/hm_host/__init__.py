@@ -8,18 +8,17 @@ import sys
 def main(here: str, folder: str, seconds: float, patience: int, files: list[str]) -> int:
     """Evaluates `files` of `folder`; `here` is the folder of this package and of the SDK.
 
-    The report goes to what stdout was at the start. From then on stdout is stderr, for user code and what it runs.
+    The report goes to what stdout was at the start.
     """
     import posix
 
     from hm_host import compiled, lifeline, site_on_demand
     from hm_host.budget import Budget
+    from hm_host.channel import BROKEN, Channel, leave
 
     sys.argv[1:] = []
     lifeline.hold()
-    report_to = posix.dup(1)
-    posix.dup2(2, 1)
-    sys.stdout = sys.stderr
+    channel = Channel()
     compiled.ensure(here)
     site_on_demand.defer()
     installed = posix.environ.get(b"HM_SDK") == b"installed"
@@ -31,26 +30,30 @@ def main(here: str, folder: str, seconds: float, patience: int, files: list[str]
         import harmont  # noqa: F401 (claims the name before user code can)
 
         sys.path.remove(here)
-    report = evaluate.run(folder, files, Budget(seconds, patience, report_to), installed=installed)
-    _write(report_to, report.encode())
-    _leave()
+    try:
+        report = evaluate.run(folder, files, Budget(seconds, patience, channel), installed=installed)
+    except Exception as error:
+        # User code may have taken away anything that this package needs.
+        print(f"hm: {type(error).__name__}: {error}", file=sys.stderr)
+        leave(BROKEN)
+    else:
+        channel.write(report.encode())
+        _finish()
     return 0
 
 
-def _write(descriptor: int, data: bytes) -> None:
-    import posix
-
-    rest = memoryview(data)
-    while rest:
-        rest = rest[posix.write(descriptor, rest) :]
-    posix.close(descriptor)
+# What user code left for the end of the interpreter may take so many seconds.
+_LAST = 0.5
 
 
-def _leave() -> None:
+def _finish() -> None:
     """Ends the process as an interpreter would, but does not wait for threads that user code left running."""
+    import _signal
     import atexit
-    import posix
 
+    from hm_host.channel import leave
+
+    _signal.signal(_signal.SIGALRM, lambda _number, _frame: leave(0))
+    _signal.setitimer(_signal.ITIMER_REAL, _LAST)
     atexit._run_exitfuncs()
-    sys.stderr.flush()
-    posix._exit(0)
+    leave(0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import _signal  # `signal` itself takes longer to import than all of this package
-import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from hm_host.channel import Channel
 
 # Code that catches everything gets the error again after so many seconds, until hm ends the process.
 _AGAIN = 0.5
@@ -28,12 +31,15 @@ class NotEvaluated(Exception):
 class Budget:
     """Gives each file its time, and tells hm which file it is."""
 
-    def __init__(self, seconds: float, patience: int, report_to: int) -> None:
+    def __init__(self, seconds: float, patience: int, channel: Channel) -> None:
         self._seconds = seconds
         self._patience = patience
-        self._report_to = report_to
+        self._channel = channel
         self._is_running = False
         self._is_over = False
+        # What hm and the SDK need; user code may empty the table.
+        self._modules = dict(sys.modules)
+        self._restore = sys.modules.update
         self.is_interrupted = False
         """Somebody pressed Ctrl-C; a `KeyboardInterrupt` without that is an error of user code."""
         _signal.signal(_signal.SIGINT, self._interrupt)
@@ -50,14 +56,13 @@ class Budget:
 
     def tell(self, line: str) -> None:
         """Tells hm at once: the path of a file that is begun, or a problem as a JSON object."""
-        rest = memoryview(line.encode("utf-8", "surrogateescape") + b"\n")
-        while rest:
-            rest = rest[posix.write(self._report_to, rest) :]
+        self._channel.write(line.encode("utf-8", "surrogateescape") + b"\n")
 
     def end(self) -> bool:
         """Nothing runs out any more; whether the time was used up."""
         self._is_running = False
         _signal.setitimer(_signal.ITIMER_REAL, 0)
+        self._restore(self._modules)
         was_over, self._is_over = self._is_over, False
         if was_over:
             self._patience -= 1

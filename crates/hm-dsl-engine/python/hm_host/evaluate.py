@@ -109,7 +109,7 @@ def _definitions(
     clear_values()
     written: list[str] = []
     for entry in registrations():
-        code = entry.function.__code__
+        code = entry.code
         places: list[tuple[str, int] | None] = []
         try:
             budget.begin(code.co_filename)
@@ -200,7 +200,7 @@ def _problem(error: BaseException, root: str, file: str, line: int | None, slug:
         "file": _writable(file),
         "line": line,
         "pipeline": slug,
-        "message": _writable(_message(error)),
+        "message": _writable(_message(error, file, line)),
         "traceback": _writable(_traceback(error, start)),
     }
 
@@ -210,7 +210,7 @@ def _is_users(file: str, root: str) -> bool:
     return file.startswith(root + "/") and "/site-packages/" not in file
 
 
-def _message(error: BaseException) -> str:
+def _message(error: BaseException, file: str, line: int | None) -> str:
     if isinstance(error, SystemExit):
         return f"the file ends the interpreter: sys.exit({error.code!r})"
     try:
@@ -218,7 +218,9 @@ def _message(error: BaseException) -> str:
     except Exception:
         text = "an error whose text can't be made"
     if isinstance(error, ImportError):
-        text = _missing(error) or text
+        from hm_host import imports
+
+        text = imports.failed(error, file, line) or text
     if isinstance(error, TypeError) and "unexpected keyword argument" in text:
         from hm_host.options import unknown_option
 
@@ -226,20 +228,6 @@ def _message(error: BaseException) -> str:
     if text.startswith("hm"):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _missing(error: ImportError) -> str | None:
-    """What to say of a name that is imported from the SDK and is not there."""
-    before, quote, _ = str(error).partition("' from 'harmont' (")
-    if error.name != "harmont" or not quote:
-        return None
-    import harmont
-
-    try:
-        getattr(harmont, before.rpartition("'")[2])
-    except AttributeError as unknown:
-        return str(unknown)
-    return None
 
 
 def _traceback(error: BaseException, start: TracebackType | None) -> str:

@@ -5,6 +5,7 @@ Reading the `.pth` files of a well-filled site-packages folder takes longer than
 
 from __future__ import annotations
 
+import builtins
 import sys
 
 TYPE_CHECKING = False
@@ -19,6 +20,8 @@ class _SiteOnDemand:
         if path is not None:
             return None
         sys.meta_path.remove(self)
+        # Python makes incomplete copies of them where user code has emptied the table.
+        sys.modules.update(sys=sys, builtins=builtins)
         import site
 
         finders = list(sys.meta_path)
@@ -38,8 +41,6 @@ def defer() -> None:
     if not sys.flags.no_site:
         return
     sys.meta_path.append(_SiteOnDemand())  # type: ignore[arg-type]
-    import builtins
-
     names: Any = builtins.__dict__
     names.setdefault("exit", sys.exit)
     names.setdefault("quit", sys.exit)

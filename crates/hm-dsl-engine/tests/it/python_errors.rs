@@ -330,3 +330,134 @@ fn a_file_that_can_not_be_stopped_is_left_out() {
         ]
     );
 }
+
+#[test]
+fn a_list_that_holds_itself_is_told_at_once() {
+    let text = "import harmont as hm
+@hm.pipeline
+def a():
+    x = [hm.sh('x')]
+    x.append([x])
+    return hm.pipeline(x)
+@hm.pipeline
+def b():
+    x = []
+    x.append(x)
+    return x
+class Own:
+    def default_actions(self): return [hm.sh('x'), self]
+@hm.pipeline
+def c(): return Own()
+@hm.pipeline
+def deep():
+    step = hm.sh('x')
+    twice = [step]
+    for _ in range(100_000): step = [step]
+    return [twice, step, twice]
+";
+    let mut project = Project::new(&[("a.py", text)]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["deep"]);
+    starts_with_each(
+        &project.shown(&envelope.problems),
+        &[
+            "a.py:6: pipeline \"a\": hm: list holds itself\n  fix: ",
+            "a.py:7: pipeline \"b\": hm: list holds itself\n  fix: ",
+            "a.py:14: pipeline \"c\": hm: Own holds itself\n  fix: ",
+        ]
+        .map(str::to_owned),
+    );
+}
+
+#[test]
+fn a_relative_import_is_told_with_the_one_to_write() {
+    let mut project = Project::new(&[
+        ("a.py", "\nfrom .helper import val\n"),
+        ("b.py", "from . import helper  # the other file\n"),
+        ("c.py", "from .lib.deep import (\n    one,\n)\n"),
+        ("d.py", "from ..lib import one, two; x = 1\n"),
+        ("helper.py", "val = 1\n"),
+    ]);
+    let envelope = project.evaluate();
+    let told = "hm: the files of .hm/ are no package, so there is nothing that an import can be relative to\n  fix: ";
+    assert_eq!(
+        project.shown(&envelope.problems),
+        [
+            format!("a.py:2: {told}write: from helper import val"),
+            format!("b.py:1: {told}write: import helper"),
+            format!("c.py:1: {told}write: from lib.deep import one"),
+            format!("d.py:1: {told}put what it imports into .hm/, and write: from lib import one, two"),
+        ]
+    );
+}
+
+#[test]
+fn a_file_that_closes_what_hm_listens_to_is_told() {
+    let closes = "import os\nfor i in range(3, 200):\n    try: os.close(i)\n    except OSError: pass\n";
+    let opens = format!("{closes}kept = [open(__file__, 'rb') for i in range(100)]\n");
+    let in_pipeline =
+        "import harmont as hm, os\n@hm.pipeline\ndef p():\n    os.closerange(3, 200)\n    return hm.sh('x')\n";
+    let mut project = Project::new(&[
+        ("a.py", closes),
+        ("b.py", opens.as_str()),
+        ("c.py", in_pipeline),
+        ("d.py", CI),
+    ]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    let told = "hm: the file closes descriptors that it has not opened, and hm has lost the connection to Python\n  \
+                fix: close only what the file has opened";
+    assert_eq!(
+        project.shown(&envelope.problems),
+        ["a.py", "b.py", "c.py"].map(|name| format!("{name}: {told}"))
+    );
+    assert_eq!(String::from_utf8(project.printed).unwrap(), "");
+}
+
+#[test]
+fn a_file_that_empties_the_table_of_modules_harms_no_other() {
+    let mut project = Project::new(&[
+        ("a.py", "import sys\nsys.modules.clear()\n"),
+        ("b.py", "import sys\nsys.modules.clear()\nimport harmont\n"),
+        ("c.py", "import sys\nsys.modules.clear()\n1 / 0\n"),
+        ("e.py", CI),
+    ]);
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    starts_with_each(
+        &project.shown(&envelope.problems),
+        &[
+            "b.py:3: ModuleNotFoundError: No module named 'harmont'",
+            "c.py:3: ZeroDivisionError: division by zero",
+        ]
+        .map(str::to_owned),
+    );
+    assert_eq!(String::from_utf8(project.printed).unwrap(), "");
+}
+
+#[test]
+fn a_file_that_takes_away_what_hm_needs_is_told() {
+    let mut project = Project::new(&[("a.py", "import builtins\ndel builtins.__import__\n"), ("b.py", CI)]);
+    let envelope = project.evaluate();
+    let told = "hm: a file takes away something of Python itself that hm needs, this one or one before it\n  \
+                fix: leave the built-in names and modules as they are";
+    starts_with_each(&project.shown(&envelope.problems), &[format!("a.py: {told}")]);
+    assert_eq!(slugs(&envelope), ["ci"]);
+    assert!(!String::from_utf8(project.printed).unwrap().contains("Traceback"));
+}
+
+#[test]
+fn what_is_left_for_the_end_of_the_interpreter_holds_nothing_up() {
+    let text = format!(
+        "import atexit, time\natexit.register(time.sleep, 3600)\n\
+         atexit.register(print, 'cleaned', flush=True)\n{CI}"
+    );
+    let mut project = Project::new(&[("a.py", text.as_str())]);
+    project.python_time = Duration::from_secs(20);
+    let started = std::time::Instant::now();
+    let envelope = project.evaluate();
+    assert_eq!(slugs(&envelope), ["ci"]);
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert_eq!(project.shown(&envelope.problems), [""; 0]);
+    assert_eq!(String::from_utf8(project.printed).unwrap(), "cleaned\n");
+}
