@@ -5,7 +5,7 @@ import harmont as hm
 
 @hm.pipeline("cmake")
 def cmake():
-    project = hm.cmake(path="lib", compiler="clang-18", defines={"WITH_TLS": "ON"}, target="all_tests")
+    project = hm.cmake(path="lib", compiler="clang-18", defines={"WITH_TLS": "ON", "SHARED": True, "LEVEL": 2}, target="all_tests")
     return [
         project.test(),
         project.install(prefix="/opt/lib"),

@@ -3,7 +3,8 @@
 import { pipeline } from "@harmont/hm";
 import { cmake } from "@harmont/hm/toolchains";
 
-const project = cmake({ path: "lib", compiler: "clang-18", defines: { WITH_TLS: "ON" }, target: "all_tests" });
+const defines = { WITH_TLS: "ON", SHARED: true, LEVEL: 2 };
+const project = cmake({ path: "lib", compiler: "clang-18", defines, target: "all_tests" });
 const toolchain = cmake({ compiler: "gcc", ccache: false });
 
 export default [

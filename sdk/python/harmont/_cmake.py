@@ -36,7 +36,7 @@ class CMakeToolchain:
         *,
         path: str = ".",
         preset: str | None = None,
-        defines: Mapping[str, str] | None = None,
+        defines: Mapping[str, str | int] | None = None,
         deps: str | None = None,
         target: str | None = None,
         cache: CachePolicy | None = None,
@@ -62,7 +62,7 @@ class CMakeToolchain:
         """What the toolchain stands for as a leaf."""
         return self.project().default_actions()
 
-    def _configure(self, preset: str | None, defines: Mapping[str, str] | None) -> str:
+    def _configure(self, preset: str | None, defines: Mapping[str, str | int] | None) -> str:
         if preset is not None:
             words = ["cmake", "--preset", quote(preset)]
         else:
@@ -180,7 +180,7 @@ class CMakeEntry:
             ccache: bool = True,
             generator: str = "ninja",
             preset: str | None = None,
-            defines: Mapping[str, str] | None = None,
+            defines: Mapping[str, str | int] | None = None,
             deps: str | None = None,
             target: str | None = None,
             cache: CachePolicy | None = None,
@@ -196,7 +196,7 @@ class CMakeEntry:
         ccache: bool = True,
         generator: str = "ninja",
         preset: str | None = None,
-        defines: Mapping[str, str] | None = None,
+        defines: Mapping[str, str | int] | None = None,
         deps: str | None = None,
         target: str | None = None,
         cache: CachePolicy | None = None,

@@ -1,7 +1,7 @@
 // C and C++ projects with CMake.
 
 import { type CachePolicy, onChange } from "../cache.js";
-import { refuseUnknown, wrong } from "../errors.js";
+import { refuseUnknown, show, wrong } from "../errors.js";
 import { quote } from "../shell.js";
 import type { Step, StepOptions } from "../step.js";
 import { action, bare, baseStep, below, install, type InstallOptions, refuse, take, within } from "./chain.js";
@@ -21,11 +21,14 @@ export interface CMakeToolchainOptions extends InstallOptions {
   readonly generator?: "ninja" | "make";
 }
 
+/** The variables of a project, with their values; numbers are whole. */
+type Defines = Readonly<Record<string, string | number | boolean>>;
+
 /** What a project adds. */
 export interface CMakeProjectOptions {
   readonly path?: string;
   readonly preset?: string;
-  readonly defines?: Readonly<Record<string, string>>;
+  readonly defines?: Defines;
   readonly deps?: "vcpkg" | null;
   /** What is built; everything by default. */
   readonly target?: string;
@@ -78,9 +81,9 @@ export class CMakeToolchain {
     return this.project().defaultActions();
   }
 
-  #configure(preset: string | undefined, defines: Readonly<Record<string, string>> = {}): string {
+  #configure(preset: string | undefined, defines: Defines = {}): string {
     const command = preset == null ? this.#configureWords() : ["cmake", "--preset", quote(preset)];
-    const defined = Object.entries(defines).map(([name, value]) => quote(`-D${name}=${value}`));
+    const defined = Object.entries(defines).map(([name, value]) => quote(`-D${name}=${shown(name, value)}`));
     return [...command, ...defined].join(" ");
   }
 
@@ -94,6 +97,17 @@ export class CMakeToolchain {
     }
     return command;
   }
+}
+
+/** A value as the SDK for Python writes it; CMake reads `True` as `ON`. */
+function shown(name: string, value: string | number | boolean): string {
+  if (typeof value === "string") return value;
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (Number.isSafeInteger(value)) return String(value);
+  throw wrong(
+    `hm.cmake: ${name} in defines must be a string, a whole number or a boolean, not ${show(value)}`,
+    `write ${name}: "..."`,
+  );
 }
 
 /** A project that is built. */
