@@ -16,6 +16,8 @@ pub struct PipelineDir {
     python: Vec<String>,
     typescript: Vec<String>,
     unusable: Vec<FileProblem>,
+    /// Names of files with a suffix that is not read.
+    left_out: Vec<String>,
 }
 
 impl PipelineDir {
@@ -43,6 +45,19 @@ impl PipelineDir {
     pub fn unusable(&self) -> &[FileProblem] {
         &self.unusable
     }
+
+    /// What may be meant as a pipeline file and is not read because of its suffix, sorted by name; no file that a
+    /// TypeScript file names, since that is a library of it.
+    pub(crate) fn left_out(&self) -> Vec<FileProblem> {
+        let texts: Vec<String> = self
+            .typescript
+            .iter()
+            .filter_map(|name| fs::read_to_string(self.dir.join(name)).ok())
+            .collect();
+        let is_library = |name: &str| texts.iter().any(|text| imports(text, name));
+        let names = self.left_out.iter().filter(|name| !is_library(name));
+        names.filter_map(|name| not_read(&self.dir, name)).collect()
+    }
 }
 
 /// Finds the nearest `.hm/` folder in `start` or above it; `None` where there is none.
@@ -63,6 +78,7 @@ fn list(root: &Path, dir: PathBuf) -> Result<PipelineDir, DslError> {
     let mut python = Vec::new();
     let mut typescript = Vec::new();
     let mut unusable = Vec::new();
+    let mut left_out = Vec::new();
     let entries = fs::read_dir(&dir).map_err(|source| discover_error(&dir, source))?;
     for entry in entries {
         let entry = entry.map_err(|source| discover_error(&dir, source))?;
@@ -71,7 +87,10 @@ fn list(root: &Path, dir: PathBuf) -> Result<PipelineDir, DslError> {
             [b'.', ..] => continue,
             name if name.ends_with(b".py") => &mut python,
             name if name.ends_with(b".ts") && !name.ends_with(b".d.ts") => &mut typescript,
-            _ => continue,
+            _ => {
+                left_out.extend(name.into_string().ok().filter(|name| suffix_to_read(name).is_some()));
+                continue;
+            }
         };
         match usable(&entry.path(), name) {
             Ok(Some(name)) => files.push(name),
@@ -82,12 +101,14 @@ fn list(root: &Path, dir: PathBuf) -> Result<PipelineDir, DslError> {
     python.sort_unstable();
     typescript.sort_unstable();
     unusable.sort_by(|a, b| a.file.cmp(&b.file));
+    left_out.sort_unstable();
     Ok(PipelineDir {
         root: root.to_path_buf(),
         dir,
         python,
         typescript,
         unusable,
+        left_out,
     })
 }
 
@@ -117,6 +138,42 @@ fn no_file(file: PathBuf, why: &str) -> FileProblem {
         message: format!("hm: this can't be read as a pipeline: {why}\n  fix: remove it, or put a file in its place"),
         traceback: None,
     }
+}
+
+/// Whether a TypeScript file seems to import the file of that name, with its suffix or without.
+fn imports(text: &str, name: &str) -> bool {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    ['.', '"', '\'', '`']
+        .iter()
+        .any(|end| text.contains(&format!("/{stem}{end}")))
+}
+
+/// The suffix that makes a pipeline file of one that looks like it; none for declarations (`.d.mts`).
+fn suffix_to_read(name: &str) -> Option<&'static str> {
+    let (stem, suffix) = name.rsplit_once('.')?;
+    if Path::new(stem).extension().is_some_and(|inner| inner == "d") {
+        return None;
+    }
+    match suffix.to_ascii_lowercase().as_str() {
+        "ts" | "mts" | "cts" | "tsx" | "js" | "mjs" | "cjs" | "jsx" => Some("ts"),
+        "py" | "pyw" => Some("py"),
+        _ => None,
+    }
+}
+
+fn not_read(dir: &Path, name: &str) -> Option<FileProblem> {
+    let suffix = suffix_to_read(name)?;
+    let (stem, own) = name.rsplit_once('.')?;
+    Some(FileProblem {
+        file: dir.join(name),
+        line: None,
+        pipeline: None,
+        message: format!(
+            "hm: this file is left out: pipelines are read from files named *.py and *.ts, not *.{own}\n  \
+             fix: mv .hm/{name} .hm/{stem}.{suffix}"
+        ),
+        traceback: None,
+    })
 }
 
 fn discover_error(path: &Path, source: io::Error) -> DslError {

@@ -96,6 +96,9 @@ pub fn evaluate_within(
     }
     let mut envelope = merge(python, typescript);
     envelope.problems.extend_from_slice(dir.unusable());
+    if envelope.pipelines.is_empty() && envelope.problems.is_empty() {
+        envelope.problems = dir.left_out();
+    }
     envelope
         .problems
         .sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));

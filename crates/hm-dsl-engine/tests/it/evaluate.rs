@@ -84,6 +84,42 @@ fn what_is_named_like_a_file_and_is_none_is_told() {
 }
 
 #[test]
+fn what_is_not_read_is_told_where_nothing_else_declares_a_pipeline() {
+    let names = [
+        "a.mts",
+        "b.js",
+        "c.TS",
+        "d.tsx",
+        "types.d.mts",
+        "lib.mjs",
+        ".hidden.mts",
+        "notes.md",
+        "stub.pyi",
+    ];
+    let files = names.map(|name| (name, "export default [];\n"));
+    let mut project = Project::new(&files);
+    project.write(".hm/helper.ts", "export * from './lib.mjs'; // #!/bin/sh\n");
+    let envelope = project.evaluate();
+    let told = |suffix: &str| {
+        format!(
+            "hm: this file is left out: pipelines are read from files named *.py and *.ts, not *.{suffix}\n  fix: mv .hm/"
+        )
+    };
+    assert_eq!(
+        project.shown(&envelope.problems),
+        [
+            format!("a.mts: {}a.mts .hm/a.ts", told("mts")),
+            format!("b.js: {}b.js .hm/b.ts", told("js")),
+            format!("c.TS: {}c.TS .hm/c.ts", told("TS")),
+            format!("d.tsx: {}d.tsx .hm/d.ts", told("tsx")),
+        ]
+    );
+    project.write(".hm/ci.py", CI);
+    let envelope = project.evaluate();
+    assert_eq!(project.shown(&envelope.problems), [""; 0]);
+}
+
+#[test]
 fn a_folder_may_have_any_name() {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path().join(OsStr::from_bytes(b"f\xff")).join(".hm");
