@@ -17,6 +17,8 @@ use super::tls;
 const TIMEOUT: u64 = 24 * 60 * 60;
 /// The name that is asked for where there is no name: what answers is the engine.
 const NO_NAME: &str = "http://engine";
+/// How Podman calls itself.
+const PODMAN: &str = "Podman";
 /// What an engine with TLS answers to who doesn't speak it (Go, net/http).
 const WANTS_TLS: &str = "HTTP request to an HTTPS server";
 
@@ -26,6 +28,8 @@ pub(crate) struct Connection {
     pub(crate) docker: Docker,
     pub(super) os: String,
     pub(super) arch: String,
+    /// What an engine is that isn't Docker's is unlike in a few ways.
+    pub(super) is_podman: bool,
 }
 
 /// Connects, and settles on the newest version of the API that both sides know.
@@ -77,8 +81,10 @@ pub(crate) async fn connect(address: &EngineAddress) -> Result<Connection, Docke
 async fn ask(docker: Result<Docker, EngineError>) -> Result<Connection, EngineError> {
     let docker = docker?.negotiate_version().await?;
     let version = docker.version().await?;
+    let parts = version.components.unwrap_or_default();
     Ok(Connection {
         docker,
+        is_podman: parts.iter().any(|part| part.name.starts_with(PODMAN)),
         os: version.os.unwrap_or_default(),
         arch: version.arch.unwrap_or_default(),
     })

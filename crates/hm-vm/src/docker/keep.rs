@@ -91,11 +91,21 @@ impl Shared {
         self.store.snapshots().commit(scratch, new).map_err(snapshot_error)
     }
 
+    /// A name and a tag for an image, where the engine removes images without names as soon as the last one on top goes.
+    fn image_name(&self) -> Option<(String, String)> {
+        self.is_podman.then(|| (self.repository(), self.new_name()))
+    }
+
     async fn commit(&self, container: &str) -> Result<String, DockerError> {
         let options = CommitContainerOptionsBuilder::default()
             .container(container)
-            .pause(false)
-            .build();
+            .pause(false);
+        let name = self.image_name();
+        let options = match &name {
+            Some((name, tag)) => options.repo(name).tag(tag),
+            None => options,
+        }
+        .build();
         let kept = self.docker.commit_container(options, ContainerConfig::default()).await;
         let kept = kept.map_err(DockerError::engine("keep the files of a container"))?;
         // Podman leaves out the algorithm here, and takes an id without it for a name.
@@ -114,8 +124,14 @@ impl Shared {
             .collect();
         let options = CreateImageOptionsBuilder::default()
             .from_src("-")
-            .changes(vec![format!("LABEL {}", labels.join(" "))])
-            .build();
+            .changes(vec![format!("LABEL {}", labels.join(" "))]);
+        let name = self.image_name().map(|(name, tag)| format!("{name}:{tag}"));
+        let options = match &name {
+            // Podman does not look at a tag beside it.
+            Some(name) => options.repo(name),
+            None => options,
+        }
+        .build();
         let files = self.docker.export_container(container).map_err(io::Error::other);
         // The body has to own what it reads: it is handed over piece by piece.
         let (send, receive) = tokio::sync::mpsc::channel(8);

@@ -20,6 +20,8 @@ use crate::machine::{ExecOutcome, ExecRequest, Limits, MachineRequest, Network, 
 
 /// A command that isn't there (POSIX, `sh`); the engine's init uses it as well.
 const NOT_FOUND: i32 = 127;
+/// What Podman's init, catatonit, says of one.
+const NO_SHELL: i32 = 1;
 
 #[derive(Debug)]
 pub(super) struct DockerMachine {
@@ -198,10 +200,15 @@ impl DockerMachine {
         Ok(false)
     }
 
-    /// What may be behind an exit code of 127 but a command that isn't there: no working folder, no shell.
-    async fn not_run(&self, container: &str, request: &ExecRequest) -> Result<Option<VmError>, VmError> {
+    /// What may be behind an exit code but the command's own: no working folder, no shell.
+    async fn not_run(
+        &self,
+        container: &str,
+        request: &ExecRequest,
+        no_folder: bool,
+    ) -> Result<Option<VmError>, VmError> {
         let workdir = request.workdir.as_deref().unwrap_or(WORKDIR);
-        if !self.is_folder(container, workdir).await? {
+        if no_folder && !self.is_folder(container, workdir).await? {
             return Ok(Some(VmError::Workdir {
                 workdir: workdir.to_owned(),
                 source: None,
@@ -295,8 +302,9 @@ impl Vm for DockerMachine {
                 if let Some(container) = &mut self.container {
                     container.phase = Phase::Ended;
                 }
-                if exit == NOT_FOUND
-                    && let Some(error) = self.not_run(&name, &request).await?
+                let no_folder = exit == NOT_FOUND;
+                if (no_folder || (exit == NO_SHELL && shared.is_podman))
+                    && let Some(error) = self.not_run(&name, &request, no_folder).await?
                 {
                     return Err(error);
                 }

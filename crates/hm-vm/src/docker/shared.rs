@@ -38,6 +38,7 @@ pub(super) struct Shared {
     pub(super) docker: Docker,
     pub(super) os: String,
     pub(super) arch: String,
+    pub(super) is_podman: bool,
     pub(super) labels: HashMap<String, String>,
     pub(super) store_id: String,
     pub(super) in_use: InUse,
@@ -66,7 +67,12 @@ impl Shared {
             registries,
             observer,
         } = settings;
-        let Connection { docker, os, arch } = connect(&address).await?;
+        let Connection {
+            docker,
+            os,
+            arch,
+            is_podman,
+        } = connect(&address).await?;
         let store_id = store_id(&store)?;
         let mut labels = HashMap::from([
             (STORE_LABEL.to_owned(), store_id.clone()),
@@ -77,6 +83,7 @@ impl Shared {
             store,
             os,
             arch,
+            is_podman,
             labels,
             store_id,
             in_use: InUse::default(),
@@ -98,6 +105,11 @@ impl Shared {
     pub(super) fn new_name(&self) -> String {
         let number = self.counter.fetch_add(1, Ordering::Relaxed);
         format!("hm-{}-{}-{number}", self.store_id, self.store.lease().as_str())
+    }
+
+    /// What the names of images begin with that are given one.
+    pub(super) fn repository(&self) -> String {
+        format!("localhost/hm-{}", self.store_id)
     }
 
     /// The snapshot, of this process or from the store.

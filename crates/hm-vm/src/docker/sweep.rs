@@ -12,6 +12,9 @@ use super::janitor;
 use super::record::Record;
 use super::shared::{LEASE_LABEL, STORE_LABEL, Shared};
 
+/// How often is asked again for a list while others remove what is in it.
+const LISTINGS: usize = 20;
+
 impl Shared {
     /// Removes containers, networks and images of this store whose lease isn't held by a living process, but for images that
     /// snapshots of the store still refer to. Images with a name are somebody's own.
@@ -30,7 +33,7 @@ impl Shared {
         let mut dead = self.images().await?;
         let mut kept = Vec::new();
         for image in dead.drain(..) {
-            if has_no_name(&image) && self.is_dead(&image.labels)? {
+            if self.has_no_name(&image) && self.is_dead(&image.labels)? {
                 kept.push(image);
             }
         }
@@ -59,7 +62,7 @@ impl Shared {
         let mut own = self.images().await?;
         let lease = self.store.lease().as_str();
         own.retain(|image| {
-            has_no_name(image)
+            self.has_no_name(image)
                 && image.labels.get(LEASE_LABEL).is_some_and(|label| label == lease)
                 && !kept.contains(&image.id)
         });
@@ -71,7 +74,13 @@ impl Shared {
             .all(true)
             .filters(&HashMap::from([("label", vec![label])]))
             .build();
-        let listed = self.docker.list_containers(Some(options)).await;
+        let mut listed = self.docker.list_containers(Some(options.clone())).await;
+        for _ in 0..LISTINGS {
+            if !listed.as_ref().is_err_and(is_of_one_gone) {
+                break;
+            }
+            listed = self.docker.list_containers(Some(options.clone())).await;
+        }
         Listed::read(listed).map_err(DockerError::engine("list its containers"))
     }
 
@@ -83,6 +92,13 @@ impl Shared {
             .build();
         let listed = self.docker.list_images(Some(options)).await;
         listed.map_err(DockerError::engine("list its images"))
+    }
+
+    /// Names that it was given here don't count.
+    fn has_no_name(&self, image: &ImageSummary) -> bool {
+        let own = format!("{}:", self.repository());
+        let is_none = |tag: &String| tag == "<none>:<none>" || tag.starts_with(&own);
+        image.repo_tags.iter().all(is_none)
     }
 
     fn is_dead(&self, labels: &HashMap<String, String>) -> Result<bool, DockerError> {
@@ -155,8 +171,10 @@ impl Listed {
     }
 }
 
-fn has_no_name(image: &ImageSummary) -> bool {
-    image.repo_tags.iter().all(|tag| tag == "<none>:<none>")
+/// Podman's error where a container goes while it is listed.
+fn is_of_one_gone(error: &Error) -> bool {
+    let words = error.to_string();
+    words.contains("container not known") || words.contains("no such container")
 }
 
 #[cfg(test)]

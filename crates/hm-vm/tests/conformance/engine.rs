@@ -111,12 +111,26 @@ fn filters(root: &Path) -> HashMap<&'static str, Vec<String>> {
 pub(crate) async fn image() -> &'static str {
     static MADE: OnceCell<()> = OnceCell::const_new();
     const NAME: &str = "hm-conformance:1";
-    MADE.get_or_init(async || import("hm-conformance", "1", archive()).await)
+    MADE.get_or_init(async || import("hm-conformance", "1", archive).await)
         .await;
     NAME
 }
 
-pub(crate) async fn import(name: &str, tag: &str, archive: Vec<u8>) {
+/// A Debian system, made once for all runs.
+pub(crate) async fn debian() -> &'static str {
+    let made = || {
+        let mut command = Command::new("mmdebstrap");
+        let output = command.args(["--quiet", "--variant=minbase", "bookworm", "-"]).output();
+        let output = output.expect("install mmdebstrap: apt-get install mmdebstrap");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    import("hm-conformance-debian", "1", made).await;
+    "hm-conformance-debian:1"
+}
+
+/// Makes an image of an archive, where the engine has none of this name.
+pub(crate) async fn import(name: &str, tag: &str, archive: impl FnOnce() -> Vec<u8>) {
     let docker = client().negotiate_version().await.unwrap();
     // Each test may be a process of its own: the first one imports.
     let lock = fs::File::create(std::env::temp_dir().join("hm-conformance.lock")).unwrap();
@@ -129,7 +143,7 @@ pub(crate) async fn import(name: &str, tag: &str, archive: Vec<u8>) {
     if docker.inspect_image(&format!("{name}:{tag}")).await.is_ok() {
         return;
     }
-    let imported = docker.create_image(Some(options), Some(body_full(archive.into())), None);
+    let imported = docker.create_image(Some(options), Some(body_full(archive().into())), None);
     imported.try_for_each(async |_| Ok(())).await.unwrap();
 }
 

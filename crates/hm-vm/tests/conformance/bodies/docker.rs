@@ -220,7 +220,7 @@ pub(super) async fn an_image_without_a_shell_is_an_error(ground: &Ground) {
     header.set_mode(0o755);
     header.set_size(0);
     empty.append_data(&mut header, "etc", &[][..]).unwrap();
-    engine::import("hm-conformance-empty", "1", empty.into_inner().unwrap()).await;
+    engine::import("hm-conformance-empty", "1", || empty.into_inner().unwrap()).await;
     let image = ground.backend.resolve_image("hm-conformance-empty:1").await.unwrap();
     let mut machine = ground.backend.create(&image, &MachineRequest::default()).await.unwrap();
     let error = run_request(&mut *machine, request("true")).await.unwrap_err();
@@ -305,6 +305,18 @@ pub(super) async fn an_image_for_another_platform_is_told(ground: &Ground) {
     machine.close().await.unwrap();
 }
 
+/// Needs more memory than the limit.
+const TOO_MUCH: &str = "head -c 200000000 /dev/zero | sort > /dev/null";
+
+pub(super) async fn out_of_memory_is_told(ground: &Ground) {
+    let mut machine = ground.backend.create(&ground.image, &limited()).await.unwrap();
+    let much = machine.exec(request(TOO_MUCH)).await.unwrap();
+    assert!(much.exit == 137 && much.out_of_memory, "{much:?}");
+    let little = machine.exec(request("exit 137")).await.unwrap();
+    assert!(!little.out_of_memory, "{little:?}");
+    machine.close().await.unwrap();
+}
+
 pub(super) async fn limits_are_the_engines(ground: &Ground) {
     let mut machine = ground.backend.create(&ground.image, &limited()).await.unwrap();
     let places = "/sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu.max";
@@ -314,13 +326,8 @@ pub(super) async fn limits_are_the_engines(ground: &Ground) {
     assert_eq!(quota.split_whitespace().next(), Some("50000"));
     let many = run(&mut *machine, "for n in $(seq 40); do sleep 5 & done; kill $(jobs -p)").await;
     assert!(many.exit != 0 && many.err_text().contains("fork"), "{many:?}");
-    let much = machine
-        .exec(request("head -c 200000000 /dev/zero | sort > /dev/null"))
-        .await
-        .unwrap();
-    assert!(much.exit == 137 && much.out_of_memory, "{much:?}");
-    let little = machine.exec(request("exit 137")).await.unwrap();
-    assert!(!little.out_of_memory, "{little:?}");
+    let much = machine.exec(request(TOO_MUCH)).await.unwrap();
+    assert_eq!(much.exit, 137, "{much:?}");
     let kept = machine.hand_over().await.unwrap();
     machine.close().await.unwrap();
     // One without limits doesn't go on where these hold.

@@ -1,6 +1,7 @@
 //! The bodies.
 
 mod command;
+mod debian;
 mod delta;
 mod docker;
 mod files;
@@ -157,8 +158,12 @@ bodies! {
         an_image_for_another_platform_is_told
         volumes_are_in_no_snapshot
         limits_are_the_engines
+        out_of_memory_is_told
         a_snapshot_of_another_process_can_be_used
         gives_what_the_sandbox_gives
         its_images_boot_in_the_sandbox
+    }
+    debian {
+        is_the_same_in_the_sandbox
     }
 }
