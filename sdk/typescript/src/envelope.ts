@@ -14,7 +14,7 @@ export interface PipelineDefinition {
   /** What starts it on a server. */
   readonly triggers?: Trigger | readonly Trigger[];
   /** What `pipeline(...)` made, or a function that makes it or gives the leaves when the pipeline is rendered. */
-  readonly pipeline: PipelineIR | (() => PipelineIR | Leaves | Promise<PipelineIR | Leaves>);
+  readonly pipeline: PipelineIR | (() => Made | Promise<Made>);
 }
 
 /** What an earlier SDK needed to resolve cache keys. They are resolved by `hm`; the options are taken and not needed. */
@@ -33,6 +33,7 @@ export interface PipelineHead {
   readonly triggers: readonly Record<string, unknown>[];
 }
 
+const SLUG = /^[a-z][a-z0-9-]{0,63}$/;
 const MEMBERS: readonly string[] = ["slug", "name", "allowManual", "triggers", "pipeline"];
 
 /** Renders pipelines to the document that `hm pipelines` prints. */
@@ -41,13 +42,19 @@ export function renderEnvelope(definitions: readonly PipelineDefinition[], _opti
   const pipelines = definitions.map((definition) => {
     const written = head(definition);
     refuseRepeated(written.slug, seen);
-    const made = typeof definition.pipeline === "function" ? definition.pipeline() : definition.pipeline;
-    if (made instanceof Promise) {
+    const given = made(definition);
+    if (given instanceof Promise) {
       throw wrong(`hm.renderEnvelope: the pipeline ${show(written.slug)} is made by an async function`, "await it first");
     }
-    return { ...written, definition: toIR(made, written.slug) };
+    return { ...written, definition: toIR(given, written.slug) };
   });
   return JSON.stringify({ schema_version: "1", pipelines });
+}
+
+/** The slug that a definition has, as long as it is one. */
+export function slugOf(definition: unknown): string | null {
+  const slug = (definition as PipelineDefinition | null | undefined)?.slug;
+  return typeof slug === "string" && SLUG.test(slug) ? slug : null;
 }
 
 /** The head of a pipeline, checked. */
@@ -57,23 +64,31 @@ export function head(definition: PipelineDefinition): PipelineHead {
   }
   if (definition instanceof Step || !("slug" in definition)) throw notADefinition(definition);
   const { slug, name, allowManual, triggers } = definition;
-  if (typeof slug !== "string" || !/^[a-z][a-z0-9-]{0,63}$/.test(slug)) {
+  if (typeof slug !== "string" || !SLUG.test(slug)) {
     throw wrong(
       `hm: ${show(slug)} is no slug of a pipeline`,
       "use up to 64 lower-case letters, digits and '-', with a letter first",
     );
   }
   refuseUnknown(definition, MEMBERS, `hm: the pipeline ${show(slug)}`);
+  if (name !== undefined && typeof name !== "string") {
+    throw wrong(`hm: the name of the pipeline ${show(slug)} is ${show(name)}, which is no text`, 'name: "what people see"');
+  }
+  if (allowManual !== undefined && typeof allowManual !== "boolean") {
+    throw wrong(`hm: allowManual of the pipeline ${show(slug)} is ${show(allowManual)}`, "allowManual: true, or false");
+  }
   if (definition.pipeline === undefined) {
     throw wrong(`hm: the definition of ${show(slug)} has no pipeline`, "pipeline: pipeline([step])");
   }
   return { slug, name: name ?? slug, allow_manual: allowManual ?? true, triggers: triggerList(triggers, slug) };
 }
 
-/** The definition of a pipeline, which may be made by its function. */
-export async function render(definition: PipelineDefinition): Promise<PipelineIR> {
-  const made = typeof definition.pipeline === "function" ? await definition.pipeline() : await definition.pipeline;
-  return toIR(made, definition.slug);
+/** What a pipeline is made of. */
+export type Made = PipelineIR | Leaves;
+
+/** What the pipeline of a definition is made of, or the promise of it. */
+export function made(definition: PipelineDefinition): Made | Promise<Made> {
+  return typeof definition.pipeline === "function" ? definition.pipeline() : definition.pipeline;
 }
 
 /** Refuses a slug that was there before. */
@@ -82,7 +97,8 @@ export function refuseRepeated(slug: string, seen: Set<string>): void {
   seen.add(slug);
 }
 
-function toIR(made: PipelineIR | Leaves, slug: string): PipelineIR {
+/** The document of what a pipeline is made of. */
+export function toIR(made: Made, slug: string): PipelineIR {
   if (made !== null && typeof made === "object" && "graph" in made && "version" in made) return made;
   if (made === undefined || made === null) {
     throw wrong(`hm: the pipeline ${show(slug)} is ${show(made)}`, "return pipeline([step]), a step or an array of steps");

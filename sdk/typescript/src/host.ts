@@ -1,6 +1,6 @@
 // What `hm` calls to read a pipeline file. Not part of the package's interface.
 
-import { head, type PipelineDefinition, refuseRepeated, render } from "./envelope.js";
+import { head, type Made, made, type PipelineDefinition, type PipelineHead, refuseRepeated, slugOf, toIR } from "./envelope.js";
 import { show, wrong } from "./errors.js";
 import type { PipelineIR } from "./lower.js";
 import { placesOf, recordPlaces, stackOf } from "./places.js";
@@ -26,25 +26,37 @@ export async function collect(exports: Readonly<Record<string, unknown>>): Promi
   const collected: Collected = { pipelines: [], places: [], failures: [] };
   const seen = new Set<string>();
   for (const definition of definitions(exports)) {
-    let slug: string | null = null;
+    const slug = slugOf(definition);
     try {
       const written = head(definition);
-      slug = written.slug;
-      refuseRepeated(slug, seen);
-      const rendered = await render(definition);
-      const json = JSON.stringify({ ...written, definition: rendered });
-      // JSON.stringify spells out what is no text: an escape of half of a character.
-      if (json.includes("\\ud")) {
-        refuseHalves(rendered);
-        requireText(written);
-      }
-      collected.pipelines.push(spelledOut(json));
-      collected.places.push(JSON.stringify(placesOf(rendered)));
+      const { entry, places } = finish(written, await make(definition, written.slug, seen));
+      collected.pipelines.push(entry);
+      collected.places.push(places);
     } catch (error) {
       collected.failures.push({ slug, error });
     }
   }
   return collected;
+}
+
+export { head, slugOf };
+
+/** What a definition makes, or the promise of it, where no other one in `seen` has its slug. */
+export function make(definition: PipelineDefinition, slug: string, seen: Set<string>): Made | Promise<Made> {
+  refuseRepeated(slug, seen);
+  return made(definition);
+}
+
+/** The entry of the envelope and the places of a pipeline, as JSON. */
+export function finish(written: PipelineHead, given: Made): { entry: string; places: string } {
+  const rendered = toIR(given, written.slug);
+  const json = JSON.stringify({ ...written, definition: rendered });
+  // JSON.stringify spells out what is no text: an escape of half of a character.
+  if (json.includes("\\ud")) {
+    refuseHalves(rendered);
+    requireText(written);
+  }
+  return { entry: spelledOut(json), places: JSON.stringify(placesOf(rendered)) };
 }
 
 /** Refuses halves of characters in a document, at the line that made the step. */
@@ -88,7 +100,7 @@ function unit(text: string, at: number): string {
 }
 
 /** `export const pipelines` and the default export; one object given under both names counts once. */
-function definitions(exports: Readonly<Record<string, unknown>>): PipelineDefinition[] {
+export function definitions(exports: Readonly<Record<string, unknown>>): PipelineDefinition[] {
   const found = new Set<unknown>();
   for (const exported of [exports["default"], exports["pipelines"]]) {
     if (exported === undefined) continue;

@@ -8,12 +8,14 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::envelope::FileProblem;
 use crate::error::DslError;
 use crate::evaluate::{MOST_LATE, not_evaluated, too_long};
 
 use super::confine::Confinement;
 use super::limits::TypeScriptLimits;
-use super::machine::{Health, Machine};
+use super::loader::Modules;
+use super::machine::Machine;
 use super::node;
 use super::report::FileReport;
 
@@ -54,6 +56,8 @@ pub(crate) fn evaluate_typescript(
 /// What the evaluating thread tells.
 enum Message {
     Printed(String),
+    /// A part of the file begins that has its own time.
+    Going,
     Report {
         report: FileReport,
         /// The file used up its time.
@@ -90,10 +94,11 @@ fn gather(
     let mut late_files = 0;
     for file in files {
         begun(file);
-        let deadline = Instant::now() + limits.time + GRACE;
+        let mut deadline = Instant::now() + limits.time + GRACE;
         loop {
             match messages.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Message::Printed(text)) => output.write_all(text.as_bytes()).map_err(DslError::Output)?,
+                Ok(Message::Going) => deadline = Instant::now() + limits.time + GRACE,
                 Ok(Message::Report { report, late }) => {
                     reports.push(report);
                     late_files += usize::from(late);
@@ -148,13 +153,12 @@ fn work(
     limits: TypeScriptLimits,
     sender: &Sender<Message>,
 ) -> rquickjs::Result<()> {
-    let machine = || {
-        let printed = sender.clone();
-        let print = Rc::new(move |text| drop(printed.send(Message::Printed(text))));
-        Machine::new(confinement, env, limits, print)
-    };
-    let mut current = machine()?;
-    for (index, file) in files.iter().enumerate() {
+    let modules = Rc::new(Modules::new(confinement.clone()));
+    // Whatever nobody hears any more is of no use; the report is what is heard last.
+    let going = || drop(sender.send(Message::Going));
+    // Which file's evaluation found something wrong in which other.
+    let mut found: Vec<(PathBuf, PathBuf)> = Vec::new();
+    for file in files {
         if patience == 0 {
             drop(sender.send(Message::Report {
                 report: FileReport::failed(file, not_evaluated()),
@@ -162,18 +166,28 @@ fn work(
             }));
             continue;
         }
-        let (mut report, health) = current.evaluate(file);
-        if report.pipelines.is_empty() && report.problems.is_empty() && !current.is_library(file) {
+        let printed = sender.clone();
+        let print = Rc::new(move |text| drop(printed.send(Message::Printed(text))));
+        let machine = Machine::new(Rc::clone(&modules), env, limits, print)?;
+        let (mut report, late) = machine.evaluate(file, &going);
+        if report.pipelines.is_empty() && report.problems.is_empty() && !modules.is_library(file) {
             report = exports_nothing(file);
         }
-        let late = health == Health::OutOfTime;
+        // Files that import each other are told of once, from the first of them.
+        let is_new = |problem: &FileProblem| !found.iter().any(|(from, at)| *from == problem.file && at == file);
+        report
+            .problems
+            .retain(|problem| problem.file == *file || is_new(problem));
+        found.extend(
+            report
+                .problems
+                .iter()
+                .map(|problem| (file.clone(), problem.file.clone())),
+        );
         if sender.send(Message::Report { report, late }).is_err() {
             return Ok(());
         }
         patience -= usize::from(late);
-        if health != Health::Good && index + 1 < files.len() {
-            current = machine()?;
-        }
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Modules for the engine: those built in and the files of the repository.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -19,11 +19,13 @@ use super::problems::Failures;
 use super::resolve::{Target, resolve};
 use super::strip::{Mapping, strip};
 
-/// What the modules of one engine share with it.
+/// What the engines of all files share.
 #[derive(Debug)]
 pub(crate) struct Modules {
     pub(crate) confinement: Confinement,
     pub(crate) files: Files,
+    /// The code of modules built in, by their name.
+    stripped: RefCell<HashMap<String, Rc<str>>>,
     /// Imports that failed.
     failures: RefCell<Failures>,
     /// Files that another file imports.
@@ -39,6 +41,7 @@ impl Modules {
         Self {
             confinement,
             files: Files::default(),
+            stripped: RefCell::default(),
             failures: RefCell::default(),
             imported: RefCell::default(),
         }
@@ -49,9 +52,21 @@ impl Modules {
         self.failures.borrow().find(message).cloned()
     }
 
-    /// Whether another file imports that file.
-    pub(crate) fn is_imported(&self, file: &Path) -> bool {
-        self.imported.borrow().contains(file)
+    /// Whether a file that declares nothing is there for others, or has forgotten to export.
+    pub(crate) fn is_library(&self, file: &Path) -> bool {
+        self.imported.borrow().contains(file) || self.files.known(file).is_none_or(|module| module.exports)
+    }
+
+    /// The code of a module built in, stripped once.
+    fn embedded(&self, name: &str, source: &str) -> Result<Rc<str>, String> {
+        if let Some(code) = self.stripped.borrow().get(name) {
+            return Ok(Rc::clone(code));
+        }
+        let stripped = strip(name, source, Mapping::Dropped)
+            .map_err(|problem| format!("hm: {name}:{}: {}", problem.line, problem.message))?;
+        let code: Rc<str> = stripped.code.into();
+        self.stripped.borrow_mut().insert(name.to_owned(), Rc::clone(&code));
+        Ok(code)
     }
 
     fn resolve(&self, importer: &str, specifier: &str) -> Result<String, FileProblem> {
@@ -140,12 +155,9 @@ impl Loader for ModuleLoader {
             return Module::declare(ctx.clone(), name, code);
         }
         if let Some(source) = embedded::source(name) {
-            return match strip(name, source, Mapping::Dropped) {
-                Ok(stripped) => Module::declare(ctx.clone(), name, stripped.code),
-                Err(problem) => Err(Exception::throw_message(
-                    ctx,
-                    &format!("hm: {name}:{}: {}", problem.line, problem.message),
-                )),
+            return match self.0.embedded(name, source) {
+                Ok(code) => Module::declare(ctx.clone(), name, &*code),
+                Err(message) => Err(Exception::throw_message(ctx, &message)),
             };
         }
         let path = Path::new(name);

@@ -1,17 +1,17 @@
 //! The engine inside this process.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Instant;
 
-use rquickjs::{Array, Coerced, Context, Ctx, Error, FromJs, Function, Module, Object, Promise, Runtime, Value};
+use rquickjs::{
+    Array, Coerced, Context, Ctx, Error, FromJs, Function, Module, Object, Runtime, Value, promise::MaybePromise,
+};
 
 use crate::envelope::FileProblem;
 use crate::evaluate::too_long;
 
-use super::confine::Confinement;
+use super::budget::{Budget, Spent};
 use super::embedded::COLLECTOR;
 use super::limits::TypeScriptLimits;
 use super::loader::{ModuleLoader, Modules};
@@ -22,116 +22,106 @@ use super::report::FileReport;
 
 /// Bytes of the native stack that JavaScript may use; the thread's own must be larger.
 const JAVASCRIPT_STACK: usize = 4 * 1024 * 1024;
+/// Bytes beyond the budget that the engine has for the error which tells that it is used up.
+const HEADROOM: usize = 8 * 1024 * 1024;
 /// Bytes of new objects after which garbage is looked for. Pipelines are short, so most never get there.
 const GARBAGE_THRESHOLD: usize = 32 * 1024 * 1024;
 
-/// One engine with the modules it has loaded.
+/// One engine, for one pipeline file: what a file leaves in it is neither seen by another one nor charged to it.
 pub(crate) struct Machine {
     // Holds values of the engine, so it goes before it.
     rejections: Rejections,
     context: Context,
     runtime: Runtime,
     modules: Rc<Modules>,
-    clock: Rc<Clock>,
+    budget: Rc<Budget>,
     limits: TypeScriptLimits,
-}
-
-/// When the current file has to end, and whether it was stopped.
-#[derive(Default, Debug)]
-struct Clock {
-    deadline: Cell<Option<Instant>>,
-    expired: Cell<bool>,
-}
-
-/// Whether an engine can evaluate another file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Health {
-    Good,
-    /// What the file left in the engine would be charged to the next one.
-    OutOfMemory,
-    OutOfTime,
 }
 
 impl Machine {
     pub(crate) fn new(
-        confinement: &Confinement,
+        modules: Rc<Modules>,
         env: &BTreeMap<String, String>,
         limits: TypeScriptLimits,
         print: Print,
     ) -> rquickjs::Result<Self> {
         let runtime = Runtime::new()?;
-        runtime.set_memory_limit(limits.memory);
+        runtime.set_memory_limit(limits.memory.saturating_add(HEADROOM));
         runtime.set_max_stack_size(JAVASCRIPT_STACK);
         runtime.set_gc_threshold(GARBAGE_THRESHOLD.min(limits.memory / 4));
-        let modules = Rc::new(Modules::new(confinement.clone()));
         runtime.set_loader(ModuleLoader(Rc::clone(&modules)), ModuleLoader(Rc::clone(&modules)));
-        let clock = Rc::new(Clock::default());
-        runtime.set_interrupt_handler(Some(clock.handler()));
+        let budget = Rc::new(Budget::new(limits));
+        runtime.set_interrupt_handler(Some(budget.handler()));
         let rejections = Rejections::of(&runtime);
         let context = Context::full(&runtime)?;
-        context.with(|ctx| natives::install(&ctx, confinement, env, print, limits.memory))?;
+        context.with(|ctx| natives::install(&ctx, &modules.confinement, env, print, limits.memory))?;
         Ok(Self {
             rejections,
             context,
             runtime,
             modules,
-            clock,
+            budget,
             limits,
         })
     }
 
-    /// Evaluates one pipeline file with what it imports.
-    pub(crate) fn evaluate(&self, file: &Path) -> (FileReport, Health) {
-        self.clock.start(self.limits);
+    /// Evaluates one pipeline file with what it imports; its report, and whether it used up its time. `going` is called
+    /// whenever a part of it begins that has its own time.
+    pub(crate) fn evaluate(&self, file: &Path, going: &dyn Fn()) -> (FileReport, bool) {
         let mut report = FileReport::new(file);
-        let mut health = Health::Good;
+        let mut late = false;
         if let Err(error) = self.modules.files.module(file) {
             report.problems.push(error.problem((file.to_path_buf(), None)));
-            return (report, health);
+            return (report, late);
         }
         self.context.with(|ctx| {
-            if let Err(error) = self.collect(&ctx, file, &mut report) {
+            if let Err(error) = self.collect(&ctx, file, going, (&mut report, &mut late)) {
                 let about = About { file, slug: None };
-                let (problem, found) = self.failed(&ctx, &error, about);
-                report.problems.push(problem);
-                health = found;
+                report.problems.push(self.failed(&ctx, &error, about));
+                late |= self.budget.spent() == Some(Spent::Time);
             }
             self.rejections.take(&ctx);
         });
-        self.clock.deadline.set(None);
-        (report, health)
+        (report, late)
     }
 
-    /// Whether a file that declares nothing is there for others, or has forgotten to export.
-    pub(crate) fn is_library(&self, file: &Path) -> bool {
-        self.modules.is_imported(file) || self.modules.files.known(file).is_none_or(|module| module.exports)
-    }
-
-    fn collect(&self, ctx: &Ctx<'_>, file: &Path, report: &mut FileReport) -> rquickjs::Result<()> {
+    fn collect(
+        &self,
+        ctx: &Ctx<'_>,
+        file: &Path,
+        going: &dyn Fn(),
+        (report, late): (&mut FileReport, &mut bool),
+    ) -> rquickjs::Result<()> {
+        self.budget.start();
         // First, because it has the places of steps noted.
-        let collector: Object<'_> = import(ctx, COLLECTOR)?;
+        let host: Object<'_> = import(ctx, COLLECTOR)?;
         let exports: Object<'_> = import(ctx, &file.to_string_lossy())?;
-        let collect: Function<'_> = collector.get("collect")?;
-        let collected: Promise<'_> = collect.call((exports,))?;
-        let collected: Object<'_> = collected.finish()?;
-        let pipelines: Vec<String> = collected.get("pipelines")?;
-        let places: Vec<String> = collected.get("places")?;
-        for (entry, places) in pipelines.iter().zip(&places) {
-            report.add(entry, places, self.modules.confinement.root(), &self.modules.files);
-        }
-        for failure in collected.get::<_, Array<'_>>("failures")?.iter::<Object<'_>>() {
-            let failure = failure?;
-            let slug: Option<String> = failure.get("slug")?;
-            let about = About {
-                file,
-                slug: slug.as_deref(),
-            };
-            let thrown = thrown(&failure.get("error")?);
-            report.problems.push(self.problem(&thrown, about));
+        let definitions: Array<'_> = host.get::<_, Function<'_>>("definitions")?.call((exports,))?;
+        let seen: Object<'_> = ctx.eval("new Set()")?;
+        for definition in definitions.iter::<Value<'_>>() {
+            let definition = definition?;
+            going();
+            self.budget.start();
+            let slug: Option<String> = host.get::<_, Function<'_>>("slugOf")?.call((definition.clone(),))?;
+            match pipeline(&host, definition, &seen) {
+                Ok((entry, places)) => {
+                    report.add(&entry, &places, self.modules.confinement.root(), &self.modules.files);
+                }
+                Err(error) => {
+                    let about = About {
+                        file,
+                        slug: slug.as_deref(),
+                    };
+                    report.problems.push(self.failed(ctx, &error, about));
+                    *late |= self.budget.spent() == Some(Spent::Time);
+                }
+            }
         }
         // What the file has begun and not waited for goes on to its end.
-        while !self.clock.expired.get() && ctx.execute_pending_job() {}
-        if self.clock.expired.get() {
+        going();
+        self.budget.start();
+        while self.budget.spent().is_none() && ctx.execute_pending_job() {}
+        if self.budget.spent().is_some() {
             return Err(Error::Exception);
         }
         for reason in self.rejections.take(ctx) {
@@ -141,7 +131,7 @@ impl Machine {
         Ok(())
     }
 
-    fn failed(&self, ctx: &Ctx<'_>, error: &Error, about: About<'_>) -> (FileProblem, Health) {
+    fn failed(&self, ctx: &Ctx<'_>, error: &Error, about: About<'_>) -> FileProblem {
         let thrown = if let Error::Exception = error {
             thrown(&ctx.catch())
         } else {
@@ -157,18 +147,26 @@ impl Machine {
                 ..Thrown::default()
             }
         };
-        if self.clock.expired.get() {
-            let message = too_long(self.limits.time);
-            return (self.spent(&thrown, message, about), Health::OutOfTime);
-        }
-        if thrown.message.contains("out of memory") {
-            let message = format!(
-                "hm: the file uses more memory than {} MiB\n  fix: look for a list that grows without end",
-                self.limits.memory / (1024 * 1024)
-            );
-            return (self.spent(&thrown, message, about), Health::OutOfMemory);
-        }
-        (self.problem(&thrown, about), Health::Good)
+        let message = match self.budget.spent() {
+            Some(Spent::Time) => too_long(self.limits.time),
+            Some(Spent::Memory) => self.too_large(),
+            // The engine may have had too little left for an error that says so.
+            None if thrown.message.contains("out of memory") || self.budget.is_memory_short() => self.too_large(),
+            None => return self.problem(&thrown, about),
+        };
+        let thrown = Thrown {
+            name: None,
+            message,
+            stack: thrown.stack,
+        };
+        thrown.problem(about, self.modules.confinement.root(), &self.modules.files)
+    }
+
+    fn too_large(&self) -> String {
+        format!(
+            "hm: the file uses more memory than {} MiB\n  fix: look for a list that grows without end",
+            self.limits.memory / (1024 * 1024)
+        )
     }
 
     fn problem(&self, thrown: &Thrown, about: About<'_>) -> FileProblem {
@@ -180,34 +178,6 @@ impl Machine {
         }
         thrown.problem(about, self.modules.confinement.root(), &self.modules.files)
     }
-
-    fn spent(&self, thrown: &Thrown, message: String, about: About<'_>) -> FileProblem {
-        let thrown = Thrown {
-            name: None,
-            message,
-            stack: thrown.stack.clone(),
-        };
-        thrown.problem(about, self.modules.confinement.root(), &self.modules.files)
-    }
-}
-
-impl Clock {
-    fn start(&self, limits: TypeScriptLimits) {
-        self.expired.set(false);
-        self.deadline.set(Instant::now().checked_add(limits.time));
-    }
-
-    /// Asked by the engine now and then; true stops it.
-    fn handler(self: &Rc<Self>) -> Box<dyn FnMut() -> bool> {
-        let clock = Rc::clone(self);
-        Box::new(move || {
-            let late = clock.deadline.get().is_some_and(|deadline| Instant::now() >= deadline);
-            if late {
-                clock.expired.set(true);
-            }
-            late
-        })
-    }
 }
 
 impl std::fmt::Debug for Machine {
@@ -218,6 +188,18 @@ impl std::fmt::Debug for Machine {
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
+}
+
+/// The entry of a definition and its places, as JSON. `seen` has the slugs that the file's other ones have.
+fn pipeline<'js>(host: &Object<'js>, definition: Value<'js>, seen: &Object<'js>) -> rquickjs::Result<(String, String)> {
+    let written: Object<'_> = host.get::<_, Function<'_>>("head")?.call((definition.clone(),))?;
+    let slug: String = written.get("slug")?;
+    let made: MaybePromise<'_> = host
+        .get::<_, Function<'_>>("make")?
+        .call((definition, slug, seen.clone()))?;
+    let made: Value<'_> = made.finish()?;
+    let finished: Object<'_> = host.get::<_, Function<'_>>("finish")?.call((written, made))?;
+    Ok((finished.get("entry")?, finished.get("places")?))
 }
 
 /// The namespace of a module, once its evaluation has ended.

@@ -1,6 +1,7 @@
 //! TypeScript pipeline files: their types are stripped and they run in an engine inside this process, or in the
 //! user's Node. `docs/design/typescript-evaluation.md` has the decisions.
 
+mod budget;
 mod confine;
 mod embedded;
 mod evaluate;

@@ -177,6 +177,7 @@ pub(super) fn innermost(stack: &str, root: &Path, files: &Files) -> Option<Place
 pub(super) fn line_of_slug(module: &ModuleFile, slug: &str) -> Option<u32> {
     module
         .line_naming(&["slug", &format!("\"{slug}\"")])
+        .or_else(|| module.line_naming(&["slug", &format!("'{slug}'")]))
         .or_else(|| module.line_naming(&[slug]))
 }
 

@@ -206,6 +206,10 @@ fn refuse(source: &str, diagnostics: impl IntoIterator<Item = OxcDiagnostic>) ->
         .first()
         .map_or((1, 1), |label| position(source, label.offset()));
     let message = match &first.help {
+        _ if first.message.starts_with(OXC_NAMESPACE_VARIABLE) => {
+            "namespaces that export variables are not supported\n  fix: export a constant, or a function that gives the value"
+                .to_owned()
+        }
         Some(help) => format!("{}\n  fix: {help}", first.message),
         None => first.message.to_string(),
     };
@@ -227,6 +231,9 @@ fn literal(expression: &str) -> Option<&str> {
     let text = expression.strip_prefix(quote)?.strip_suffix(quote)?;
     (!text.contains(['\\', '$'])).then_some(text)
 }
+
+/// How oxc begins what it says of `namespace N { export let … }`.
+const OXC_NAMESPACE_VARIABLE: &str = "Namespaces exporting non-const";
 
 /// The first syntax that the parser knows and neither engine does: what it is, what to write instead, and where it is.
 #[derive(Default)]

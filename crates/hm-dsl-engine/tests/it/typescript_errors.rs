@@ -117,7 +117,7 @@ export default [
         "ci.ts:4: pipeline \"two\": hm: two pipelines have the slug \"two\"",
         "ci.ts:6: hm: \"Three\" is no slug of a pipeline",
         "ci.ts:7: pipeline \"four\": hm: a pipeline needs at least one step",
-        "ci.ts:8: hm: the pipeline \"five\" has no option \"pipelines\"",
+        "ci.ts:8: pipeline \"five\": hm: the pipeline \"five\" has no option \"pipelines\"",
     ];
     starts_with_each(&shown, &expected.map(str::to_owned));
 }
@@ -430,6 +430,36 @@ fn an_import_of_what_the_sdk_has_not_names_what_is_meant() {
                 "a.ts:2: hm: \"@harmont/hm\" has no \"shh\"\n  fix: import { sh } from \"@harmont/hm\"",
                 "lib/b.ts:2: hm: \"@harmont/hm/toolchains\" has no \"rustt\"\n  fix: import { rust } from \"@harmont/hm/toolchains\"",
             ]
+        );
+    }
+}
+
+#[test]
+fn what_a_definition_says_of_itself_is_refused_at_its_line() {
+    let mut project = Project::new(&[
+        (
+            "a.ts",
+            "import { pipeline, sh } from '@harmont/hm';\nconst ir = pipeline([sh('x')]);\nexport default [\n\
+             { slug: 'n', name: 5, pipeline: ir },\n\
+             { slug: 'am', allowManual: 'no', pipeline: ir },\n\
+             { slug: 't', triggers: [{}], pipeline: ir },\n\
+             { slug: 'good', pipeline: ir },\n];\n",
+        ),
+        ("b.ts", "namespace N {\n  export let n = 0;\n}\nexport default [];\n"),
+    ]);
+    for runtime in ["embedded", "node"] {
+        project.set("HM_TS_RUNTIME", runtime);
+        let envelope = project.evaluate();
+        assert_eq!(slugs(&envelope), ["good"]);
+        starts_with_each(
+            &project.shown(&envelope.problems),
+            &[
+                "a.ts:4: pipeline \"n\": hm: the name of the pipeline \"n\" is 5, which is no text\n  fix: name: ",
+                "a.ts:5: pipeline \"am\": hm: allowManual of the pipeline \"am\" is \"no\"\n  fix: allowManual: ",
+                "a.ts:6: pipeline \"t\": hm: ",
+                "b.ts:2: SyntaxError: namespaces that export variables are not supported\n  fix: export a constant",
+            ]
+            .map(str::to_owned),
         );
     }
 }
