@@ -8,4 +8,4 @@ mod visible;
 pub use human::{HumanRenderer, HumanSettings};
 pub use json::JsonRenderer;
 pub use renderer::Renderer;
-pub use visible::visible;
+pub use visible::{is_hidden, visible};

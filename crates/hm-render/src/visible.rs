@@ -25,7 +25,10 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(spelled)
 }
 
-fn is_hidden(character: char) -> bool {
+/// Whether a terminal or an editor would not show the character as one of its own, or be steered by it: controls other
+/// than line ends and tabs, marks of direction, and characters without width.
+#[must_use]
+pub fn is_hidden(character: char) -> bool {
     match character {
         '\n' | '\t' => false,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{feff}' => true,

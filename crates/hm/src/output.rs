@@ -37,6 +37,11 @@ pub(crate) fn note(text: &str) {
     drop(writeln!(stderr().lock(), "{}", visible(text)));
 }
 
+/// The text with line ends and what is hidden spelled out.
+pub(crate) fn on_one_line(text: &str) -> String {
+    visible(text).replace('\n', "\\n").replace('\t', "\\t")
+}
+
 /// Writes a question, whose answer goes on the same line.
 pub(crate) fn ask(text: &str) {
     let mut err = stderr().lock();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::string::FromUtf8Error;
 
 use crate::cli::{ImportCommand, ImportGithubArgs};
 use crate::commands::init;
@@ -156,14 +157,30 @@ fn unreadable(path: &Path, error: &io::Error) -> CliError {
         .fix("hm import github .github/workflows/ci.yml")
 }
 
+fn not_text(path: &Path, error: &FromUtf8Error) -> CliError {
+    let at = error.utf8_error().valid_up_to();
+    let byte = error.as_bytes().get(at).copied().unwrap_or_default();
+    CliError::new(
+        "workflow_unreadable",
+        Exit::Usage,
+        format!("{} is not UTF-8: byte 0x{byte:02x} at offset {at}", path.display()),
+    )
+    .fix(format!(
+        "iconv -f ISO-8859-1 -t UTF-8 {0} > {0}.new && mv {0}.new {0} (with the encoding that it has)",
+        path.display()
+    ))
+}
+
 fn read_all(files: &[PathBuf], folder: &Path) -> Result<Vec<Workflow>, CliError> {
     let mut workflows = Vec::new();
     let mut broken: Vec<(String, YamlError)> = Vec::new();
     for file in files {
-        let text = fs::read(file).map_err(|error| unreadable(file, &error))?;
-        let shown = on_one_line(file.strip_prefix(folder).unwrap_or(file));
+        let bytes = fs::read(file).map_err(|error| unreadable(file, &error))?;
+        let text = String::from_utf8(bytes).map_err(|error| not_text(file, &error))?;
+        let shown = file.strip_prefix(folder).unwrap_or(file).display().to_string();
+        let shown = output::on_one_line(&shown);
         let slug = slug(file);
-        match import::github(&String::from_utf8_lossy(&text), &shown, &slug) {
+        match import::github(&text, &shown, &slug) {
             Ok(imported) => workflows.push(Workflow {
                 shown,
                 target: folder.join(".hm").join(format!("{}.py", slug.replace('-', "_"))),
@@ -182,15 +199,10 @@ fn read_all(files: &[PathBuf], folder: &Path) -> Result<Vec<Workflow>, CliError>
         "a workflow is broken, so nothing was written",
     );
     let error = broken.iter().fold(error, |error, (file, problem)| {
-        error.cause(format!("{file}:{}: {problem}", problem.line()))
+        let told = output::on_one_line(&problem.to_string());
+        error.cause(format!("{file}:{}: {told}", problem.line()))
     });
     Err(error.fix("mend the line and import again"))
-}
-
-/// The path, also where its name has line ends in it.
-fn on_one_line(path: &Path) -> String {
-    let path = path.display().to_string();
-    path.replace('\r', "\\r").replace('\n', "\\n")
 }
 
 /// The slug of the pipeline: the file's name as far as a slug can have it.

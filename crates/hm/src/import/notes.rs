@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::yaml::Node;
+use crate::output::on_one_line;
 
 /// Something about one line of a workflow.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -17,10 +18,11 @@ pub(crate) struct Note {
 pub(super) struct Notes(RefCell<Vec<Note>>);
 
 impl Notes {
-    pub(super) fn add(&self, line: usize, text: impl Into<String>) {
+    /// Takes a note, which is one line also where names in it have several.
+    pub(super) fn add(&self, line: usize, text: impl AsRef<str>) {
         let note = Note {
             line,
-            text: text.into(),
+            text: on_one_line(text.as_ref()),
         };
         let mut notes = self.0.borrow_mut();
         if !notes.contains(&note) {

@@ -1,5 +1,7 @@
 //! Python source: names, texts, and texts with expressions in them.
 
+use hm_render::is_hidden;
+
 use crate::append::append;
 
 /// A part of a text.
@@ -136,7 +138,7 @@ fn push_escaped(source: &mut String, text: &str, quote: char, several: bool, dou
                 source.push('\\');
                 source.push(character);
             }
-            _ if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
+            _ if character.is_control() || is_hidden(character) => {
                 append(source, format_args!("\\U{:08x}", u32::from(character)));
             }
             _ => source.push(character),
@@ -226,6 +228,10 @@ mod tests {
         assert_eq!(of(&["=m['os']"]), "m['os']");
         assert_eq!(of(&["${X} ", "=m['os']"]), "f\"${{X}} {m['os']}\"");
         assert_eq!(of(&["a\u{0}"]), "\"a\\U00000000\"");
+        assert_eq!(
+            of(&["a\u{202e}\u{feff}\u{2028}"]),
+            "\"a\\U0000202e\\U0000feff\\U00002028\""
+        );
         assert_eq!(within_quotes("a\"\"\"b\\\n'"), "a\\\"\\\"\\\"b\\\\\\n'");
     }
 

@@ -30,13 +30,28 @@ pub(super) struct Asked<'a> {
 impl Asked<'_> {
     fn value(&self, name: &'static str) -> Option<String> {
         let node = self.inputs.take(name)?;
-        let source = node.text()?;
+        self.python(node, node.text()?)
+    }
+
+    fn python(&self, node: &Node, source: &str) -> Option<String> {
         self.notes.add_number(node);
         (!source.is_empty()).then(|| text(source, node.line, self.scope, Place::Value, self.notes).python())
     }
 
+    /// Of several versions, a line each, the last is what a command finds.
+    fn last_line<'b>(&self, name: &str, node: &'b Node) -> Option<&'b str> {
+        let mut lines = node.text()?.lines().map(str::trim).filter(|line| !line.is_empty());
+        let last = lines.next_back().unwrap_or_default();
+        for other in lines {
+            let what = format!("not mapped: `{other}` of `{name}`; only the last, `{last}`, is installed");
+            self.notes.add(node.line, what);
+        }
+        Some(last)
+    }
+
     fn version(&self, name: &'static str, file: &'static str, newest: &str) -> String {
-        let version = self.value(name);
+        let asked = self.inputs.take(name);
+        let version = asked.and_then(|node| self.python(node, self.last_line(name, node)?));
         if let (Some((line, _)), None) = (self.inputs.take_with_line(file), &version) {
             self.notes
                 .add(line, format!("not mapped: `{file}`; the version is {newest}"));

@@ -317,3 +317,47 @@ fn a_pipeline_of_another_file_that_has_the_slug_is_told() {
     assert!(told.contains("mine.py declares a pipeline `ci` too"), "{told}");
     assert!(!told.contains("other.py"), "{told}");
 }
+
+#[test]
+fn what_names_hide_is_spelled_out() {
+    let (lab, source, told) = imported(
+        "on: push\njobs:\n  build:\n    runs-on: ubuntu-latest\n    \"foo\\nimport os\\e\\u202e\": 1\n    steps:\n      \
+         - run: \"true\"\n        name: \"a\\u202eb\"\n",
+    );
+    assert!(
+        told.contains("ci.yml:5: not mapped: `foo\\nimport os\\x1b\\u{202e}` of a job\n"),
+        "{told}"
+    );
+    assert!(
+        source.contains("a\\U0000202eb") && !source.contains('\u{202e}'),
+        "{source}"
+    );
+    let label = &render(&lab)["graph"]["nodes"][1]["step"]["label"];
+    assert_eq!(label, "build: a\u{202e}b");
+}
+
+#[test]
+fn a_workflow_in_another_encoding_is_an_error() {
+    let lab = Lab::new();
+    fs::write(lab.tree().join("w.yml"), b"name: caf\xe9\non: push\n").unwrap();
+    let output = import(&lab, &["w.yml"]);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("w.yml is not UTF-8: byte 0xe9 at offset 9") && told.contains("iconv -f"),
+        "{told}"
+    );
+    assert!(!lab.tree().join(".hm").exists());
+}
+
+#[test]
+fn the_last_of_several_versions_is_installed() {
+    let versions = "      - uses: actions/setup-python@v5\n        with:\n          python-version: |\n            \
+                    3.11\n            3.12\n      - run: pytest\n";
+    let (_lab, source, told) = imported(&job(versions));
+    assert!(source.contains("setup_python(step, env, \"3.12\")"), "{source}");
+    assert!(
+        told.contains("not mapped: `3.11` of `python-version`; only the last, `3.12`, is installed"),
+        "{told}"
+    );
+}
