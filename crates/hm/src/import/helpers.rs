@@ -18,13 +18,14 @@ pub(super) enum Helper {
 }
 
 /// Names that the generated file has already: no job is called so.
-pub(super) const NAMES: [&str; 21] = [
+pub(super) const NAMES: [&str; 23] = [
     "env",
     "filled",
     "functools",
     "hm",
     "images",
     "m",
+    "min",
     "mounts",
     "name",
     "os",
@@ -40,6 +41,7 @@ pub(super) const NAMES: [&str; 21] = [
     "setup_rust",
     "shlex",
     "step",
+    "str",
 ];
 
 impl Helper {

@@ -63,9 +63,11 @@ pub(super) fn job(
     let needs = fields.take("needs").and_then(Node::texts).unwrap_or_default();
     let mut scope = shared.scope.clone();
     let mut combinations = strategy(fields.take("strategy"), notes);
-    scope.matrix = combinations.as_ref().map(Matrix::keys).unwrap_or_default();
+    scope.matrix = combinations.as_ref().map(Matrix::combinations).unwrap_or_default();
     let always = runs_always(id, fields.take("if"), &scope, notes)?;
     let machine = machine(id, &fields, &scope, combinations.as_mut(), notes, helpers)?;
+    // Those that can't run here are out of it.
+    scope.matrix = combinations.as_ref().map(Matrix::combinations).unwrap_or_default();
     let own = fields
         .take("env")
         .map_or_else(Variables::default, |env| variables(env, &scope, notes));
@@ -89,7 +91,7 @@ pub(super) fn job(
         plain_shell: machine.shell,
         timeout: fields
             .take("timeout-minutes")
-            .and_then(|node| step::minutes(node, notes)),
+            .and_then(|node| step::minutes(node, &scope, notes)),
         allow_failure: fields.take("continue-on-error").and_then(|node| {
             let allowed = step::allowed(node, &scope, notes);
             if allowed.is_some() {
@@ -168,7 +170,7 @@ fn strategy(node: Option<&Node>, notes: &Notes) -> Option<Matrix> {
 /// Whether it runs whatever happened; the outer `None` where it never runs.
 fn runs_always(id: &str, node: Option<&Node>, scope: &Scope, notes: &Notes) -> Option<bool> {
     let Some(node) = node else { return Some(false) };
-    let source = node.text().unwrap_or_default();
+    let source = node.text().unwrap_or_default().trim();
     let condition = condition(source, scope);
     if condition.truth == Truth::Known(false) {
         notes.add(
@@ -218,8 +220,8 @@ fn machine(
         return None;
     }
     if let (RunsOn::Label(source), Some(combinations)) = (&runs_on, combinations) {
-        for key in scope
-            .matrix
+        for key in combinations
+            .keys()
             .iter()
             .filter(|key| source.contains(&format!("m[{}]", python::quoted(key, '\''))))
         {
@@ -417,10 +419,14 @@ impl Body<'_> {
         if !run.outputs.is_empty() {
             call.keyword("outputs", &python::list(&run.outputs));
         }
-        match run.timeout {
-            Some(minutes) => call.source(indent, &format!("step = hm.timeout(\"{minutes}m\", "), ")"),
-            None => call.source(indent, "step = ", ""),
-        }
+        let Some(minutes) = &run.timeout else {
+            return call.source(indent, "step = ", "");
+        };
+        let time = match minutes.parse::<u64>() {
+            Ok(minutes) => format!("\"{minutes}m\""),
+            Err(_) => format!("str({minutes}) + \"m\""),
+        };
+        call.source(indent, &format!("step = hm.timeout({time}, "), ")")
     }
 }
 

@@ -1,14 +1,55 @@
 //! The combinations of a job.
 
+use super::expression;
 use super::notes::Notes;
 use super::python;
 use super::yaml::{Node, Value};
 
 /// One combination: names and values. A member of a value that is a map has the name `key.member`.
-pub(super) type Combination = Vec<(String, String)>;
+#[derive(Clone, Default, PartialEq, Debug)]
+pub(super) struct Combination(Vec<(String, Entry)>);
+
+/// A value of a combination.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Entry {
+    /// As it is written into texts.
+    pub(super) text: String,
+    /// What conditions compare; `None` where it is a list.
+    pub(super) value: Option<expression::Value>,
+}
+
+impl Combination {
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+        self.0.iter().find(|(known, _)| known == key).map(|(_, entry)| entry)
+    }
+
+    /// The text of a key, empty where it lacks one.
+    pub(super) fn text_of(&self, key: &str) -> String {
+        self.get(key).map_or_else(String::new, |entry| entry.text.clone())
+    }
+
+    fn set(&mut self, key: &str, new: &Entry) {
+        match self.0.iter_mut().find(|(known, _)| known == key) {
+            Some((_, old)) => old.clone_from(new),
+            None => self.0.push((key.to_owned(), new.clone())),
+        }
+    }
+
+    /// Whether it has all entries of the other.
+    fn agrees(&self, other: &Self) -> bool {
+        let mut entries = other.0.iter();
+        entries.all(|(key, wanted)| self.get(key).is_some_and(|entry| entry.text == wanted.text))
+    }
+
+    /// Whether an entry of the other would replace a different one.
+    fn differs(&self, other: &Self) -> bool {
+        let mut entries = other.0.iter();
+        entries.any(|(key, new)| self.get(key).is_some_and(|old| old.text != new.text))
+    }
+}
 
 /// Combinations as the workflow means them.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Debug)]
 pub(super) struct Matrix {
     axes: Vec<(String, Vec<Combination>)>,
     exclude: Vec<Combination>,
@@ -35,11 +76,12 @@ pub(super) fn matrix(node: &Node, notes: &Notes) -> Option<Matrix> {
         };
         let values = entries.iter();
         match name {
-            "include" => made.include = values.map(|entry| flat("", entry, notes)).collect(),
-            "exclude" => made.exclude = values.map(|entry| flat("", entry, notes)).collect(),
-            _ => made
-                .axes
-                .push((name.to_owned(), values.map(|entry| flat(name, entry, notes)).collect())),
+            "include" => made.include = values.map(|entry| combination("", entry, notes)).collect(),
+            "exclude" => made.exclude = values.map(|entry| combination("", entry, notes)).collect(),
+            _ => made.axes.push((
+                name.to_owned(),
+                values.map(|entry| combination(name, entry, notes)).collect(),
+            )),
         }
     }
     if made.axes.iter().map(|(_, values)| values.len()).product::<usize>() > MOST {
@@ -52,7 +94,11 @@ pub(super) fn matrix(node: &Node, notes: &Notes) -> Option<Matrix> {
     (!made.keys().is_empty()).then_some(made)
 }
 
-fn flat(name: &str, node: &Node, notes: &Notes) -> Combination {
+fn combination(name: &str, node: &Node, notes: &Notes) -> Combination {
+    Combination(flat(name, node, notes))
+}
+
+fn flat(name: &str, node: &Node, notes: &Notes) -> Vec<(String, Entry)> {
     let below = |member: &str| {
         if name.is_empty() {
             member.to_owned()
@@ -70,11 +116,14 @@ fn flat(name: &str, node: &Node, notes: &Notes) -> Combination {
         }
         Value::List(entries) => {
             let texts: Vec<&str> = entries.iter().filter_map(Node::text).collect();
-            vec![(name.to_owned(), texts.join(","))]
+            let (text, value) = (texts.join(","), None);
+            vec![(name.to_owned(), Entry { text, value })]
         }
-        Value::Scalar { .. } => {
+        Value::Scalar { text, plain } => {
             notes.add_number(node);
-            vec![(name.to_owned(), node.text().unwrap_or_default().to_owned())]
+            let value = Some(expression::Value::of_scalar(text, *plain));
+            let text = node.text().unwrap_or_default().to_owned();
+            vec![(name.to_owned(), Entry { text, value })]
         }
     }
 }
@@ -84,7 +133,7 @@ impl Matrix {
     pub(super) fn keys(&self) -> Vec<String> {
         let mut keys: Vec<String> = Vec::new();
         let of_axes = self.axes.iter().flat_map(|(_, values)| values);
-        for (key, _) in of_axes.chain(&self.include).flatten() {
+        for (key, _) in of_axes.chain(&self.include).flat_map(|entry| &entry.0) {
             if !keys.contains(key) {
                 keys.push(key.clone());
             }
@@ -97,14 +146,14 @@ impl Matrix {
         if self.axes.is_empty() {
             return self.keys();
         }
-        let tells = |key: &str, only: &str| {
-            let mut included = self.include.iter().flatten();
-            included.any(|(name, value)| name == key && value != only)
+        let tells = |key: &str, only: &Entry| {
+            let mut included = self.include.iter().filter_map(|entry| entry.get(key));
+            included.any(|entry| entry.text != only.text)
         };
         let axes = self
             .axes
             .iter()
-            .filter_map(|(_, values)| Some((values.len(), values.first()?.first()?)));
+            .filter_map(|(_, values)| Some((values.len(), values.first()?.0.first()?)));
         let keys: Vec<String> = axes
             .filter(|(count, (key, first))| *count > 1 || tells(key, first))
             .map(|(_, (key, _))| key.clone())
@@ -116,8 +165,8 @@ impl Matrix {
     pub(super) fn remove(&mut self, key: &str, unwanted: impl Fn(&str) -> bool) -> Vec<String> {
         let mut removed = Vec::new();
         let mut keep = |combination: &Combination| {
-            let found = combination.iter().find(|(name, value)| name == key && unwanted(value));
-            removed.extend(found.map(|(_, value)| value.clone()));
+            let found = combination.get(key).filter(|entry| unwanted(&entry.text));
+            removed.extend(found.map(|entry| entry.text.clone()));
             found.is_none()
         };
         for (_, values) in &mut self.axes {
@@ -135,23 +184,27 @@ impl Matrix {
         for entry in &self.include {
             let mut added = false;
             for (combination, original) in all.iter_mut().zip(&originals) {
-                if overwrites(original, entry) {
+                if original.differs(entry) {
                     continue;
                 }
                 added = true;
-                for (key, value) in entry {
-                    set(combination, key, value);
+                for (key, value) in &entry.0 {
+                    combination.set(key, value);
                 }
             }
             if !added {
                 all.push(entry.clone());
             }
         }
+        let missing = Entry {
+            text: String::new(),
+            value: Some(expression::Value::Null),
+        };
         let keys = self.keys();
         for combination in &mut all {
             for key in &keys {
-                if !combination.iter().any(|(known, _)| known == key) {
-                    combination.push((key.clone(), String::new()));
+                if combination.get(key).is_none() {
+                    combination.set(key, &missing);
                 }
             }
         }
@@ -162,24 +215,24 @@ impl Matrix {
         if self.axes.is_empty() {
             return Vec::new();
         }
-        let mut all = vec![Vec::new()];
+        let mut all = vec![Combination::default()];
         for (_, values) in &self.axes {
             let longer = |combination: &Combination| {
                 let begin = combination.clone();
                 values
                     .iter()
-                    .map(move |value| [begin.as_slice(), value].concat())
+                    .map(move |value| Combination([begin.0.as_slice(), value.0.as_slice()].concat()))
                     .collect::<Vec<_>>()
             };
             all = all.iter().flat_map(longer).collect();
         }
-        all.retain(|combination| !self.exclude.iter().any(|entry| agrees(combination, entry)));
+        all.retain(|combination| !self.exclude.iter().any(|entry| combination.agrees(entry)));
         all
     }
 
     /// Python source of something that gives each combination as a dict; the items where it is a list.
     pub(super) fn source(&self) -> Result<String, Vec<String>> {
-        let one = |values: &[Combination]| values.iter().all(|value| matches!(value.as_slice(), [_]));
+        let one = |values: &[Combination]| values.iter().all(|value| matches!(value.0.as_slice(), [_]));
         let plain = self.include.is_empty()
             && self.axes.iter().all(|(name, values)| {
                 python::is_name(name) && one(values) && !["include", "exclude"].contains(&name.as_str())
@@ -203,44 +256,19 @@ impl Matrix {
 fn texts(values: &[Combination]) -> String {
     let texts: Vec<String> = values
         .iter()
-        .flatten()
-        .map(|(_, value)| python::quoted(value, '"'))
+        .flat_map(|combination| &combination.0)
+        .map(|(_, entry)| python::quoted(&entry.text, '"'))
         .collect();
     python::list(&texts)
 }
 
-fn dict(entry: &Combination) -> String {
-    let items: Vec<(String, String)> = entry
+fn dict(combination: &Combination) -> String {
+    let items: Vec<(String, String)> = combination
+        .0
         .iter()
-        .map(|(key, value)| (key.clone(), python::quoted(value, '"')))
+        .map(|(key, entry)| (key.clone(), python::quoted(&entry.text, '"')))
         .collect();
     python::dict(&items)
-}
-
-fn value<'a>(combination: &'a Combination, key: &str) -> Option<&'a String> {
-    combination
-        .iter()
-        .find(|(known, _)| known == key)
-        .map(|(_, value)| value)
-}
-
-fn agrees(combination: &Combination, entry: &Combination) -> bool {
-    entry
-        .iter()
-        .all(|(key, wanted)| value(combination, key) == Some(wanted))
-}
-
-fn overwrites(original: &Combination, entry: &Combination) -> bool {
-    entry
-        .iter()
-        .any(|(key, new)| value(original, key).is_some_and(|old| old != new))
-}
-
-fn set(combination: &mut Combination, key: &str, new: &str) {
-    match combination.iter_mut().find(|(known, _)| known == key) {
-        Some((_, old)) => new.clone_into(old),
-        None => combination.push((key.to_owned(), new.to_owned())),
-    }
 }
 
 #[cfg(test)]
@@ -267,11 +295,11 @@ mod tests {
             "{fruit: [apple, pear], animal: [cat, dog], include: [{color: green}, {color: pink, animal: cat}, \
              {fruit: apple, shape: circle}, {fruit: banana}, {fruit: banana, animal: cat}]}",
         );
-        let pair = |(key, value): &(String, String)| format!("{key}={value}");
+        let pair = |(key, entry): &(String, Entry)| format!("{key}={}", entry.text);
         let told: Vec<String> = made
             .combinations()
             .iter()
-            .map(|entry| entry.iter().map(pair).collect::<Vec<_>>().join(" "))
+            .map(|entry| entry.0.iter().map(pair).collect::<Vec<_>>().join(" "))
             .collect();
         assert_eq!(
             told,

@@ -13,6 +13,7 @@ mod plain;
 mod python;
 mod runner;
 mod setup;
+mod skipped;
 mod step;
 mod triggers;
 mod workflow;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::actions::{self, Action, Used};
 use super::calls::Call;
 use super::container::{Variables, variables};
-use super::expression::{Place, Scope, Secrets, Status, Text, Truth, condition, text, truth_of_text};
+use super::expression::{Place, Scope, Secrets, Status, Table, Text, Truth, condition, text, truth_of_text};
 use super::fields::Fields;
 use super::helpers::{Helper, Helpers};
 use super::notes::{Note, Notes};
@@ -26,8 +26,8 @@ pub(super) struct Common<'a> {
     pub(super) folder: Option<String>,
     /// Shell of a script that names none.
     pub(super) plain_shell: &'static str,
-    /// Minutes.
-    pub(super) timeout: Option<u64>,
+    /// Python source of the minutes.
+    pub(super) timeout: Option<String>,
     pub(super) allow_failure: Option<String>,
     /// Secret and variable.
     pub(super) secrets: Vec<(String, String)>,
@@ -59,8 +59,8 @@ pub(super) struct Run {
     /// Secret and variable.
     pub(super) secrets: Vec<(String, String)>,
     pub(super) outputs: Vec<String>,
-    /// Minutes.
-    pub(super) timeout: Option<u64>,
+    /// Python source of the minutes.
+    pub(super) timeout: Option<String>,
 }
 
 pub(super) fn items(steps: &[Node], common: &Common<'_>) -> Vec<Item> {
@@ -121,7 +121,7 @@ fn keeps_files(fields: &Fields<'_>) -> bool {
     reason = "left out, always, and under a condition are three things"
 )]
 fn runs_if(node: &Node, keeps_files: bool, scope: &Scope, notes: &Notes) -> Option<Option<String>> {
-    let source = node.text().unwrap_or_default();
+    let source = node.text().unwrap_or_default().trim();
     let condition = condition(source, scope);
     match condition.status {
         Status::Always | Status::Failure if keeps_files => {}
@@ -223,7 +223,9 @@ fn script(
         Some(node) => allowed(node, &scope, notes),
         None => common.allow_failure.clone(),
     };
-    let own_timeout = fields.take("timeout-minutes").and_then(|node| minutes(node, notes));
+    let timeout = fields
+        .take("timeout-minutes")
+        .and_then(|node| minutes(node, &scope, notes));
     let label = label(name, &made, &scope, common);
     Some(Run {
         condition,
@@ -234,7 +236,7 @@ fn script(
         secrets: all_secrets(&common.secrets, own.secret, &made.secrets),
         env: own.plain,
         outputs: Vec::new(),
-        timeout: own_timeout.into_iter().chain(common.timeout).min(),
+        timeout: shorter(timeout, common.timeout.clone()),
     })
 }
 
@@ -402,22 +404,38 @@ pub(super) fn allowed(node: &Node, scope: &Scope, notes: &Notes) -> Option<Strin
 }
 
 /// Minutes whose seconds the pipeline can still count.
-const LONGEST: u64 = u32::MAX as u64 / 60;
+const LONGEST: f64 = (u32::MAX / 60) as f64;
 
-pub(super) fn minutes(node: &Node, notes: &Notes) -> Option<u64> {
-    let minutes = node
-        .text()
-        .and_then(|text| text.parse().ok())
-        .filter(|minutes| *minutes > 0);
-    match minutes {
-        None => notes.add(node.line, "not mapped: `timeout-minutes` is no whole number"),
-        Some(minutes) if minutes > LONGEST => {
-            notes.add(node.line, "not mapped: `timeout-minutes` is longer than any run");
-            return None;
-        }
-        Some(_) => {}
+/// Python source of whole minutes; where the matrix says them, a lookup.
+pub(super) fn minutes(node: &Node, scope: &Scope, notes: &Notes) -> Option<String> {
+    let source = node.text().unwrap_or_default().trim();
+    let table = Table::of_text(source, scope, |value| Some(value.number()))
+        .filter(|table| table.results().all(|minutes| *minutes > 0.0));
+    let Some(table) = table else {
+        let what = format!("not mapped: `timeout-minutes: {source}` gives no known minutes, so there is no such limit");
+        notes.add(node.line, what);
+        return None;
+    };
+    if table.results().any(|minutes| *minutes > LONGEST) {
+        notes.add(node.line, "not mapped: `timeout-minutes` is longer than any run");
+        return None;
     }
-    minutes
+    if table.results().any(|minutes| minutes.fract() != 0.0) {
+        let what = format!("`timeout-minutes: {source}` is rounded up to whole minutes");
+        notes.add(node.line, what);
+    }
+    Some(table.lookup(|minutes| minutes.ceil().to_string()))
+}
+
+/// The shorter of two times in minutes.
+fn shorter(one: Option<String>, other: Option<String>) -> Option<String> {
+    let (Some(one), Some(other)) = (&one, &other) else {
+        return one.or(other);
+    };
+    match (one.parse::<u64>(), other.parse::<u64>()) {
+        (Ok(one), Ok(other)) => Some(one.min(other).to_string()),
+        _ => Some(format!("min({one}, {other})")),
+    }
 }
 
 fn all_secrets(common: &[(String, String)], own: Vec<(String, String)>, named: &Secrets) -> Vec<(String, String)> {

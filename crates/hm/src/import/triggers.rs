@@ -1,5 +1,6 @@
 //! What starts a workflow.
 
+use super::expression;
 use super::fields::Fields;
 use super::notes::Notes;
 use super::python;
@@ -11,7 +12,7 @@ pub(super) struct Triggers {
     pub(super) sources: Vec<String>,
     pub(super) manual: bool,
     /// Inputs of a manual start with their defaults.
-    pub(super) inputs: Vec<(String, String)>,
+    pub(super) inputs: Vec<(String, expression::Value)>,
 }
 
 /// Types of `hm.pull_request`.
@@ -134,8 +135,11 @@ fn take_inputs(node: &Node, made: &mut Triggers, notes: &Notes) {
                 format!("not mapped: the input `{name}`, which has no default; it is empty"),
             );
         }
+        let default = default.unwrap_or_default();
+        // The other types are texts.
+        let typed = matches!(input.get("type").and_then(Node::text), Some("boolean" | "number"));
         made.inputs
-            .push((name.to_owned(), default.unwrap_or_default().to_owned()));
+            .push((name.to_owned(), expression::Value::of_scalar(default, typed)));
     }
 }
 

@@ -10,6 +10,7 @@ use super::helpers::{self, Helpers};
 use super::job::{self, Defaults, Job, Shared, comments};
 use super::notes::{Note, Notes};
 use super::python;
+use super::skipped::skipped;
 use super::triggers::{Triggers, triggers};
 use super::yaml::{Node, YamlError, parse};
 use crate::append::{append, append_line};
@@ -169,12 +170,19 @@ fn head(file: &str, notes: &[Note], helpers: &Helpers) -> String {
 fn jobs(written: &[(&str, &Node)], shared: &Shared, notes: &Notes, helpers: &Helpers) -> (Vec<Job>, Vec<Note>) {
     let mut taken: BTreeSet<String> = helpers::NAMES.iter().map(|name| (*name).to_owned()).collect();
     let (mut jobs, mut left_out) = (Vec::new(), Vec::new());
-    for (id, node) in written {
+    let skipped = skipped(written, &shared.scope);
+    for (place, (id, node)) in written.iter().enumerate() {
+        let mark = notes.mark();
+        if let Some((line, needed)) = skipped.get(&place) {
+            let what = format!("left out: the job `{id}` needs `{needed}`, which never runs here");
+            notes.add(*line, what);
+            left_out.extend(notes.since(mark));
+            continue;
+        }
         let mut function = python::name(id);
         while !taken.insert(function.clone()) {
             function.push('_');
         }
-        let mark = notes.mark();
         match job::job(id, &function, node, shared, notes, helpers) {
             Some(job) => jobs.push(job),
             None => left_out.extend(notes.since(mark)),

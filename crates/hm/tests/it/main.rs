@@ -21,6 +21,7 @@ mod examples;
 mod graph;
 mod images;
 mod import;
+mod import_conditions;
 mod import_scripts;
 mod init;
 mod limits;

@@ -1,8 +1,8 @@
 //! Conditions of jobs and steps.
 
 use super::parse::{Expression, parse};
-use super::scope::{Meaning, Scope};
-use crate::import::python;
+use super::scope::Scope;
+use super::table::Table;
 
 /// What a condition says about failures before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +42,14 @@ pub(in crate::import) fn condition(source: &str, scope: &Scope) -> Condition {
     parse(bare.unwrap_or(inside)).map_or(unknown, |expression| evaluate(&expression, scope))
 }
 
+/// Whether a condition names what came before, so that it is looked at after a failure too.
+pub(in crate::import) fn names_status(source: &str) -> bool {
+    let close: String = source.to_ascii_lowercase().split_whitespace().collect();
+    ["always(", "cancelled(", "failure("]
+        .iter()
+        .any(|name| close.contains(name))
+}
+
 /// Whether a value such as that of `continue-on-error` means yes.
 pub(in crate::import) fn truth_of_text(source: &str, scope: &Scope) -> Truth {
     match source.trim() {
@@ -57,7 +65,6 @@ fn evaluate(expression: &Expression, scope: &Scope) -> Condition {
         Expression::Call(name, _) if name == "always" => (Status::Always, Truth::Known(true)),
         Expression::Call(name, _) if name == "success" => (Status::Success, Truth::Known(true)),
         Expression::Call(name, _) if name == "failure" || name == "cancelled" => (Status::Failure, Truth::Known(true)),
-        Expression::Call(name, arguments) => (Status::Success, call(name, arguments, scope)),
         Expression::Not(inner) => match evaluate(inner, scope) {
             Condition {
                 status: Status::Failure,
@@ -86,51 +93,23 @@ fn evaluate(expression: &Expression, scope: &Scope) -> Condition {
                 (Status::Success, Truth::Unknown)
             }
         }
-        Expression::Equal(left, right) => (Status::Success, equal(&scope.meaning(left), &scope.meaning(right))),
-        Expression::Literal(_) | Expression::Path(_) => (Status::Success, truthy(scope.meaning(expression))),
+        Expression::Call(..)
+        | Expression::Equal(..)
+        | Expression::Literal(_)
+        | Expression::Path(_)
+        | Expression::Other => (Status::Success, decided(expression, scope)),
     };
     Condition { status, truth }
 }
 
-/// Texts are compared without regard to case.
-fn equal(left: &Meaning, right: &Meaning) -> Truth {
-    match (left, right) {
-        (Meaning::Known(left), Meaning::Known(right)) => Truth::Known(left.eq_ignore_ascii_case(right)),
-        (Meaning::Python(source), Meaning::Known(text)) | (Meaning::Known(text), Meaning::Python(source)) => {
-            Truth::Python(format!("{source} == {}", python::quoted(text, '"')))
-        }
-        (Meaning::Python(left), Meaning::Python(right)) => Truth::Python(format!("{left} == {right}")),
-        _ => Truth::Unknown,
-    }
-}
-
-fn call(name: &str, arguments: &[Expression], scope: &Scope) -> Truth {
-    let [first, second] = arguments else {
+/// What the expression comes to in the combinations of the matrix.
+fn decided(expression: &Expression, scope: &Scope) -> Truth {
+    let Some(table) = Table::of(expression, scope, |value| Some(value.is_true())) else {
         return Truth::Unknown;
     };
-    match (name, scope.meaning(first), scope.meaning(second)) {
-        ("startswith", Meaning::Python(source), Meaning::Known(text)) => {
-            Truth::Python(format!("{source}.startswith({})", python::quoted(&text, '"')))
-        }
-        ("endswith", Meaning::Python(source), Meaning::Known(text)) => {
-            Truth::Python(format!("{source}.endswith({})", python::quoted(&text, '"')))
-        }
-        ("contains", Meaning::Python(source), Meaning::Known(text)) => {
-            Truth::Python(format!("{} in {source}", python::quoted(&text, '"')))
-        }
-        ("startswith", Meaning::Known(text), Meaning::Known(start)) => Truth::Known(text.starts_with(&start)),
-        ("endswith", Meaning::Known(text), Meaning::Known(end)) => Truth::Known(text.ends_with(&end)),
-        ("contains", Meaning::Known(text), Meaning::Known(part)) => Truth::Known(text.contains(&part)),
-        _ => Truth::Unknown,
-    }
-}
-
-fn truthy(meaning: Meaning) -> Truth {
-    match meaning {
-        Meaning::Known(text) => Truth::Known(!matches!(text.as_str(), "" | "false" | "0")),
-        Meaning::Python(source) => Truth::Python(format!("{source} not in (\"\", \"false\", \"0\")")),
-        Meaning::Variable(_) | Meaning::Secret(_) | Meaning::Unknown => Truth::Unknown,
-    }
+    table
+        .only()
+        .map_or_else(|| Truth::Python(table.condition()), |known| Truth::Known(*known))
 }
 
 fn not(truth: Truth) -> Truth {
@@ -162,13 +141,24 @@ fn or(left: Truth, right: Truth) -> Truth {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::notes::Notes;
+    use crate::import::yaml;
 
     fn of(source: &str) -> Condition {
+        with("{os: [ubuntu, Ubuntu-22, x], experimental: ['', 'false', 0]}", source)
+    }
+
+    fn with(matrix: &str, source: &str) -> Condition {
+        let matrix = crate::import::matrix::matrix(&yaml::parse(matrix).unwrap(), &Notes::default());
         let scope = Scope {
-            matrix: vec!["os".to_owned(), "experimental".to_owned()],
+            matrix: matrix.unwrap().combinations(),
             ..Scope::default()
         };
         condition(source, &scope)
+    }
+
+    fn python(source: &str) -> Truth {
+        Truth::Python(source.to_owned())
     }
 
     #[test]
@@ -184,16 +174,60 @@ mod tests {
 
     #[test]
     fn what_the_matrix_knows_becomes_python() {
+        assert_eq!(of("matrix.os != 'X'").truth, python("not (m['os'] == \"x\")"));
         assert_eq!(
-            of("matrix.os != 'x'").truth,
-            Truth::Python("not (m['os'] == \"x\")".to_owned())
+            of("startsWith(matrix.os, 'UBUNTU') && matrix.experimental").truth,
+            python("(m['os'] != \"x\") and (m['experimental'] == \"false\")")
         );
         assert_eq!(
-            of("startsWith(matrix.os, 'ubuntu') && matrix.experimental").truth,
-            Truth::Python(
-                "(m['os'].startswith(\"ubuntu\")) and (m['experimental'] not in (\"\", \"false\", \"0\"))".to_owned()
-            )
+            of("contains(matrix.os, 'U-2')").truth,
+            python("m['os'] == \"Ubuntu-22\"")
         );
+        assert_eq!(of("endsWith(matrix.os, 'NTU')").truth, python("m['os'] == \"ubuntu\""));
+    }
+
+    #[test]
+    fn values_of_a_matrix_keep_their_kind() {
+        let matrix = "{n: ['1.0', 1, '', x]}";
+        assert_eq!(
+            with(matrix, "matrix.n == 1").truth,
+            python("m['n'] in (\"1.0\", \"1\")")
+        );
+        assert_eq!(with(matrix, "matrix.n == '1'").truth, python("m['n'] == \"1\""));
+        assert_eq!(with(matrix, "matrix.n == false").truth, python("m['n'] == \"\""));
+        assert_eq!(with("{s: ['0', 'false']}", "matrix.s").truth, Truth::Known(true));
+        assert_eq!(with("{s: [0, false, ~]}", "matrix.s").truth, Truth::Known(false));
+        assert_eq!(with("{l: [[a, b]]}", "contains(matrix.l, 'a')").truth, Truth::Unknown);
+    }
+
+    #[test]
+    fn values_of_the_same_text_can_not_be_told_apart() {
+        assert_eq!(with("{s: ['0', 0]}", "matrix.s").truth, Truth::Unknown);
+        assert_eq!(with("{s: ['0', 0]}", "matrix.s == 0").truth, Truth::Known(true));
+    }
+
+    #[test]
+    fn several_values_decide_together() {
+        let matrix = "{a: [x, y], b: [X, z]}";
+        assert_eq!(
+            with(matrix, "matrix.a == matrix.b").truth,
+            python("(m['a'], m['b']) == (\"x\", \"X\")")
+        );
+        assert_eq!(
+            with(matrix, "(matrix.b == 'z' && matrix.a) == 'y'").truth,
+            python("(m['a'], m['b']) == (\"y\", \"z\")")
+        );
+    }
+
+    #[test]
+    fn one_side_may_decide() {
+        for unknown in ["github.ref", "f(x)[0]", "github.event.a.*.b", "github.event.n > 1"] {
+            assert_eq!(of(&format!("false && {unknown}")).truth, Truth::Known(false));
+            assert_eq!(of(&format!("{unknown} && false")).truth, Truth::Known(false));
+            assert_eq!(of(&format!("true || {unknown}")).truth, Truth::Known(true));
+            assert_eq!(of(&format!("true && {unknown}")).truth, Truth::Unknown);
+        }
+        assert_eq!(of("contains('Hello', 'hello')").truth, Truth::Known(true));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The grammar of expressions
 //! (<https://docs.github.com/en/actions/reference/workflows-and-actions/expressions>).
 
+use super::value::{Value, parsed};
+
 /// An expression.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum Expression {
-    /// A literal as it would be written into a text.
-    Literal(String),
+    Literal(Value),
     /// `matrix.os` and so on.
     Path(Vec<String>),
     Call(String, Vec<Self>),
@@ -13,23 +14,26 @@ pub(super) enum Expression {
     Equal(Box<Self>, Box<Self>),
     And(Box<Self>, Box<Self>),
     Or(Box<Self>, Box<Self>),
+    /// Something that only the system the workflow is from can say: comparison by size, a part of what a function gives.
+    Other,
 }
 
 #[derive(Clone, PartialEq, Debug)]
 enum Token {
     Text(String),
+    Number(f64),
     Word(String),
     Sign(&'static str),
 }
 
-const SIGNS: [&str; 15] = [
-    "==", "!=", "&&", "||", "<=", ">=", "<", ">", "!", "(", ")", "[", "]", ",", ".",
+const SIGNS: [&str; 16] = [
+    "==", "!=", "&&", "||", "<=", ">=", "<", ">", "!", "(", ")", "[", "]", ",", ".", "*",
 ];
 
 /// Parentheses and negations in each other.
 const DEEPEST: usize = 50;
 
-/// Reads an expression without its braces; `None` where it is none or compares by size, which nothing here does.
+/// Reads an expression without its braces; `None` where it is none.
 pub(super) fn parse(source: &str) -> Option<Expression> {
     let mut parser = Parser {
         tokens: tokens(source)?,
@@ -56,7 +60,7 @@ fn tokens(source: &str) -> Option<Vec<Token>> {
             let (word, after) = rest.split_at_checked(end).filter(|(word, _)| !word.is_empty())?;
             rest = after;
             if is_number {
-                Token::Text(word.to_owned())
+                Token::Number(parsed(word)?)
             } else {
                 Token::Word(word.to_owned())
             }
@@ -116,6 +120,10 @@ impl Parser {
             let equal = Expression::Equal(Box::new(left), Box::new(self.unary()?));
             return Some(Expression::Not(Box::new(equal)));
         }
+        if ["<", "<=", ">", ">="].iter().any(|sign| self.sign(sign)) {
+            self.unary()?;
+            return Some(Expression::Other);
+        }
         Some(left)
     }
 
@@ -138,12 +146,16 @@ impl Parser {
 
     fn primary(&mut self) -> Option<Expression> {
         match self.token()? {
-            Token::Text(text) => Some(Expression::Literal(text)),
+            Token::Text(text) => Some(Expression::Literal(Value::Text(text))),
+            Token::Number(number) => Some(Expression::Literal(Value::Number(number))),
             Token::Word(word) => match word.as_str() {
-                "true" | "false" => Some(Expression::Literal(word)),
-                "null" => Some(Expression::Literal(String::new())),
-                _ if self.sign("(") => Some(Expression::Call(word.to_ascii_lowercase(), self.arguments()?)),
-                _ => self.path(word),
+                "true" | "false" => Some(Expression::Literal(Value::Bool(word == "true"))),
+                "null" => Some(Expression::Literal(Value::Null)),
+                _ if self.sign("(") => {
+                    let call = Expression::Call(word.to_ascii_lowercase(), self.arguments()?);
+                    self.members(call)
+                }
+                _ => self.members(Expression::Path(vec![word])),
             },
             Token::Sign(_) => None,
         }
@@ -163,23 +175,34 @@ impl Parser {
         }
     }
 
-    fn path(&mut self, first: String) -> Option<Expression> {
-        let mut path = vec![first];
+    /// What follows a name or a call: `.x`, `['x']`, `[0]`, `.*`.
+    fn members(&mut self, of: Expression) -> Option<Expression> {
+        let mut whole = of;
         loop {
-            if self.sign(".") {
+            let member = if self.sign(".") {
                 match self.token()? {
-                    Token::Word(word) => path.push(word),
-                    Token::Text(_) | Token::Sign(_) => return None,
+                    Token::Word(word) => Some(word),
+                    Token::Sign("*") => None,
+                    Token::Text(_) | Token::Number(_) | Token::Sign(_) => return None,
                 }
             } else if self.sign("[") {
-                match self.token()? {
-                    Token::Text(text) => path.push(text),
-                    Token::Word(_) | Token::Sign(_) => return None,
-                }
+                let index = if self.sign("*") { Expression::Other } else { self.or()? };
                 self.sign("]").then_some(())?;
+                if let Expression::Literal(Value::Text(name)) = index {
+                    Some(name)
+                } else {
+                    None
+                }
             } else {
-                return Some(Expression::Path(path));
-            }
+                return Some(whole);
+            };
+            whole = match (whole, member) {
+                (Expression::Path(mut path), Some(name)) => {
+                    path.push(name);
+                    Expression::Path(path)
+                }
+                _ => Expression::Other,
+            };
         }
     }
 
@@ -204,19 +227,30 @@ mod tests {
         Expression::Path(names.iter().map(|name| (*name).to_owned()).collect())
     }
 
+    fn text(text: &str) -> Expression {
+        Expression::Literal(Value::Text(text.to_owned()))
+    }
+
     #[test]
     fn paths_literals_and_calls() {
         assert_eq!(parse("matrix.node-version"), Some(path(&["matrix", "node-version"])));
         assert_eq!(parse("matrix['os name'].x"), Some(path(&["matrix", "os name", "x"])));
-        assert_eq!(parse("'it''s'"), Some(Expression::Literal("it's".to_owned())));
-        assert_eq!(parse(" 3.10 "), Some(Expression::Literal("3.10".to_owned())));
+        assert_eq!(parse("'it''s'"), Some(text("it's")));
+        assert_eq!(parse(" 3.10 "), Some(Expression::Literal(Value::Number(3.1))));
         assert_eq!(
             parse("startsWith(matrix.os, 'u')"),
             Some(Expression::Call(
                 "startswith".to_owned(),
-                vec![path(&["matrix", "os"]), Expression::Literal("u".to_owned())]
+                vec![path(&["matrix", "os"]), text("u")]
             ))
         );
+    }
+
+    #[test]
+    fn what_only_a_hosted_runner_can_say() {
+        for source in ["1 < 2", "a.*.b", "a[0]", "a[*]", "f(x).y[z]", "a[b.c]"] {
+            assert_eq!(parse(source), Some(Expression::Other), "{source}");
+        }
     }
 
     #[test]
@@ -236,7 +270,9 @@ mod tests {
             "(a",
             "'open",
             "a.",
-            "1 < 2",
+            "1 <",
+            "a[",
+            "1a",
             "é",
             &"(".repeat(10_000),
             &"!".repeat(10_000),

@@ -1,19 +1,22 @@
 //! What names mean at a place of a workflow.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::parse::Expression;
+use super::value::Value;
+use crate::import::matrix::Combination;
 use crate::import::python;
 
 /// The names that are known when the pipeline is made, or in the generated Python.
 #[derive(Clone, Default, Debug)]
 pub(in crate::import) struct Scope {
-    /// Keys of the matrix; each is an entry of the variable `m`.
-    pub(in crate::import) matrix: Vec<String>,
+    /// The combinations of the matrix, none where there is no matrix. Each key is an entry of the variable `m`.
+    pub(in crate::import) matrix: Vec<Combination>,
     /// Variables whose value is written in the workflow.
     pub(in crate::import) env: BTreeMap<String, String>,
     /// Defaults of inputs of a manual start.
-    pub(in crate::import) inputs: BTreeMap<String, String>,
+    pub(in crate::import) inputs: BTreeMap<String, Value>,
 }
 
 /// What an expression comes to.
@@ -68,18 +71,81 @@ impl Scope {
     /// What an expression comes to as a text.
     pub(super) fn meaning(&self, expression: &Expression) -> Meaning {
         match expression {
-            Expression::Literal(text) => Meaning::Known(text.clone()),
+            Expression::Literal(value) => Meaning::Known(value.text()),
             Expression::Path(path) => {
                 let names: Vec<&str> = path.iter().map(String::as_str).collect();
                 self.path(&names)
             }
-            Expression::Or(left, right) => match self.meaning(left) {
-                // `inputs.x || 'default'`
-                Meaning::Known(text) if text.is_empty() => self.meaning(right),
-                known @ Meaning::Known(_) => known,
-                Meaning::Python(_) | Meaning::Variable(_) | Meaning::Secret(_) | Meaning::Unknown => Meaning::Unknown,
+            // `inputs.x || 'default'`
+            Expression::Or(left, right) => match self.value(left, &Combination::default()) {
+                Some(value) if value.is_true() => Meaning::Known(value.text()),
+                Some(_) => self.meaning(right),
+                None => Meaning::Unknown,
             },
-            Expression::Call(..) | Expression::Not(_) | Expression::Equal(..) | Expression::And(..) => Meaning::Unknown,
+            Expression::And(left, right) => match self.value(left, &Combination::default()) {
+                Some(value) if value.is_true() => self.meaning(right),
+                Some(value) => Meaning::Known(value.text()),
+                None => Meaning::Unknown,
+            },
+            Expression::Call(..) | Expression::Not(_) | Expression::Equal(..) | Expression::Other => self
+                .value(expression, &Combination::default())
+                .map_or(Meaning::Unknown, |value| Meaning::Known(value.text())),
+        }
+    }
+
+    /// The combinations to look at; one without values where there is no matrix.
+    pub(super) fn combinations(&self) -> Cow<'_, [Combination]> {
+        if self.matrix.is_empty() {
+            Cow::Owned(vec![Combination::default()])
+        } else {
+            Cow::Borrowed(&self.matrix)
+        }
+    }
+
+    /// The key of the matrix that a path is.
+    pub(super) fn key_of(&self, path: &[String]) -> Option<String> {
+        let (matrix, names) = path.split_first()?;
+        let key = names.join(".");
+        (matrix == "matrix" && self.has_key(&key)).then_some(key)
+    }
+
+    fn has_key(&self, key: &str) -> bool {
+        self.matrix.first().is_some_and(|first| first.get(key).is_some())
+    }
+
+    /// The value of an expression in a combination, where that is known.
+    pub(super) fn value(&self, expression: &Expression, combination: &Combination) -> Option<Value> {
+        let of = |expression: &Expression| self.value(expression, combination);
+        match expression {
+            Expression::Literal(value) => Some(value.clone()),
+            Expression::Path(path) => self.value_of_path(path, combination),
+            Expression::Call(name, arguments) => match arguments.as_slice() {
+                [first, second] => called(name, &of(first)?, &of(second)?),
+                _ => None,
+            },
+            Expression::Not(inner) => Some(Value::Bool(!of(inner)?.is_true())),
+            Expression::Equal(left, right) => Some(Value::Bool(of(left)?.equals(&of(right)?))),
+            Expression::And(left, right) => match of(left)? {
+                left if left.is_true() => of(right),
+                left => Some(left),
+            },
+            Expression::Or(left, right) => match of(left)? {
+                left if left.is_true() => Some(left),
+                _ => of(right),
+            },
+            Expression::Other => None,
+        }
+    }
+
+    fn value_of_path(&self, path: &[String], combination: &Combination) -> Option<Value> {
+        let names: Vec<&str> = path.iter().map(String::as_str).collect();
+        match names.as_slice() {
+            ["matrix", names @ ..] => combination.get(&names.join("."))?.value.clone(),
+            ["inputs", name] => self.inputs.get(*name).cloned(),
+            names => match self.path(names) {
+                Meaning::Known(text) => Some(Value::Text(text)),
+                Meaning::Python(_) | Meaning::Variable(_) | Meaning::Secret(_) | Meaning::Unknown => None,
+            },
         }
     }
 
@@ -87,7 +153,7 @@ impl Scope {
         match path {
             ["matrix", names @ ..] => {
                 let name = names.join(".");
-                if self.matrix.contains(&name) {
+                if self.has_key(&name) {
                     Meaning::Python(format!("m[{}]", python::quoted(&name, '\'')))
                 } else {
                     Meaning::Unknown
@@ -99,7 +165,8 @@ impl Scope {
                 None => Meaning::Unknown,
             },
             ["inputs", name] | ["github", "event", "inputs", name] => {
-                self.inputs.get(*name).cloned().map_or(Meaning::Unknown, Meaning::Known)
+                let input = self.inputs.get(*name);
+                input.map_or(Meaning::Unknown, |value| Meaning::Known(value.text()))
             }
             ["secrets", "GITHUB_TOKEN"] | ["github", "token"] => Meaning::Secret("GITHUB_TOKEN".to_owned()),
             ["secrets", name] if is_variable(name) => Meaning::Secret((*name).to_owned()),
@@ -113,4 +180,15 @@ impl Scope {
             _ => Meaning::Unknown,
         }
     }
+}
+
+/// What a function says of two values.
+fn called(name: &str, first: &Value, second: &Value) -> Option<Value> {
+    let holds = match name {
+        "contains" => first.test(second, |text, part| text.contains(part)),
+        "startswith" => first.test(second, |text, start| text.starts_with(start)),
+        "endswith" => first.test(second, |text, end| text.ends_with(end)),
+        _ => return None,
+    };
+    Some(Value::Bool(holds))
 }
