@@ -18,7 +18,10 @@ def dumps(value: Any) -> str:
     """`value` as one line of ASCII JSON."""
     # A list of the parts would take ten times the room of the text.
     text = StringIO()
-    _write(value, text.write)
+    try:
+        _write(value, text.write)
+    except RecursionError:
+        raise ValueError("hm: a value in a document holds itself, or nests too deep\n  fix: leave it out of what it holds") from None
     return text.getvalue()
 
 

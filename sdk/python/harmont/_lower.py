@@ -64,9 +64,7 @@ def flatten(value: Any) -> Iterator[Step]:
             holders.discard(id(item.of))
         elif issubclass(kind, (list, tuple)) or hasattr(item, "default_actions"):
             if id(item) in holders:
-                raise ValueError(
-                    f"hm: {kind.__name__} holds itself\n  fix: give the steps that it holds, without {kind.__name__} itself"
-                )
+                raise ValueError(f"hm: {kind.__name__} holds itself\n  fix: leave it out of what it holds")
             holders.add(id(item))
             pending.append(_End(item))
             if issubclass(kind, (list, tuple)):

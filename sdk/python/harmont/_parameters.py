@@ -66,10 +66,13 @@ def _innermost(function: Any, *, through_own: bool) -> tuple[Any, int]:
     What a decorator of the SDK made is a plain function without parameters, unless the search goes `through_own`.
     """
     inner, bound = function, 0
+    # A function may say that it wraps itself.
+    unwrapped: set[int] = set()
     while hasattr(function, "__name__"):
         if hasattr(inner, "__func__"):
             inner, bound = inner.__func__, bound + 1
-        elif hasattr(inner, "__wrapped__") and (through_own or not _is_own(inner)):
+        elif hasattr(inner, "__wrapped__") and id(inner) not in unwrapped and (through_own or not _is_own(inner)):
+            unwrapped.add(id(inner))
             inner = inner.__wrapped__
         elif hasattr(inner, "__code__"):
             return inner, bound

@@ -272,6 +272,14 @@ class Wrapped(SdkTest):
         self.assertEqual(commands(entries["kept"]), ["build", "kept"])
         self.assertEqual(commands(entries["of-target"]), ["build", "shared"])
 
+    def test_a_function_that_says_to_wrap_itself_is_taken_as_it_is(self) -> None:
+        def circle() -> hm.Step:
+            return hm.sh("x")
+
+        circle.__dict__["__wrapped__"] = circle
+        hm.pipeline(circle)
+        self.assertEqual(list(rendered()), ["circle"])
+
     def test_a_method_has_its_object(self) -> None:
         class Project:
             def ci(self, build: hm.Target[hm.Step]) -> hm.Step:

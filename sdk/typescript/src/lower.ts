@@ -78,9 +78,7 @@ function flatten(value: Leaves): Step[] {
   // What holds the item that is looked at.
   const holders = new Set<unknown>();
   const enter = (holder: unknown) => {
-    if (holders.has(holder)) {
-      throw wrong(`hm: ${show(holder)} holds itself`, `give the steps that it holds, without ${show(holder)} itself`);
-    }
+    if (holders.has(holder)) throw wrong(`hm: ${show(holder)} holds itself`, "leave it out of what it holds");
     holders.add(holder);
     pending.push(new End(holder));
   };

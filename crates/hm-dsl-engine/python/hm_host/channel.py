@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import posix
 import sys
+
+# By name, since user code can change what the module has.
+from posix import _exit, dup, dup2, fstat, write
 
 # The statuses of an interpreter that can't go on, which hm knows.
 LOST = 74
@@ -14,9 +16,9 @@ class Channel:
     """Takes the place of stdout, which is stderr from then on, for user code and what it runs."""
 
     def __init__(self) -> None:
-        self._descriptor = posix.dup(1)
+        self._descriptor = dup(1)
         self._pipe = self._found()
-        posix.dup2(2, 1)
+        dup2(2, 1)
         sys.stdout = sys.stderr
 
     def write(self, data: bytes) -> None:
@@ -26,12 +28,12 @@ class Channel:
                 leave(LOST)
             rest = memoryview(data)
             while rest:
-                rest = rest[posix.write(self._descriptor, rest) :]
+                rest = rest[write(self._descriptor, rest) :]
         except OSError:
             leave(LOST)
 
     def _found(self) -> tuple[int, int]:
-        status = posix.fstat(self._descriptor)
+        status = fstat(self._descriptor)
         return status.st_dev, status.st_ino
 
 
@@ -41,4 +43,4 @@ def leave(status: int) -> None:
         sys.stderr.flush()
     except Exception:
         pass  # it is the user's to close
-    posix._exit(status)
+    _exit(status)

@@ -349,6 +349,11 @@ class Own:
 @hm.pipeline
 def c(): return Own()
 @hm.pipeline
+def d():
+    x = []
+    x.append(x)
+    return hm.scratch().sh('x', runner='r', runner_args=x)
+@hm.pipeline
 def deep():
     step = hm.sh('x')
     twice = [step]
@@ -364,6 +369,7 @@ def deep():
             "a.py:6: pipeline \"a\": hm: list holds itself\n  fix: ",
             "a.py:7: pipeline \"b\": hm: list holds itself\n  fix: ",
             "a.py:14: pipeline \"c\": hm: Own holds itself\n  fix: ",
+            "a.py:20: pipeline \"d\": hm: a value in a document holds itself, or nests too deep\n  fix: ",
         ]
         .map(str::to_owned),
     );
