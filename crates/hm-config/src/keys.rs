@@ -34,11 +34,7 @@ const NETWORKS: [(&str, SandboxNetwork); 3] = [
     ("none", SandboxNetwork::None),
 ];
 
-const OVERLAYS: [(&str, SandboxOverlay); 3] = [
-    ("auto", SandboxOverlay::Auto),
-    ("fuse", SandboxOverlay::Fuse),
-    ("kernel", SandboxOverlay::Kernel),
-];
+const OVERLAYS: [(&str, SandboxOverlay); 2] = [("fuse", SandboxOverlay::Fuse), ("kernel", SandboxOverlay::Kernel)];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Included {

@@ -56,12 +56,10 @@ pub struct SandboxSettings {
 /// What mounts the roots of steps.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum SandboxOverlay {
-    /// The kernel; fuse-overlayfs where it refuses.
+    /// The kernel.
     #[default]
-    Auto,
-    /// The kernel, or nothing.
     Kernel,
-    /// fuse-overlayfs.
+    /// fuse-overlayfs(1), for kernels that refuse.
     Fuse,
 }
 
@@ -97,7 +95,7 @@ impl Default for Settings {
             cache_max_bytes: None,
             sandbox: SandboxSettings {
                 network: None,
-                overlay: SandboxOverlay::Auto,
+                overlay: SandboxOverlay::Kernel,
                 expose: Vec::new(),
                 mirrors: Vec::new(),
                 insecure_registries: Vec::new(),

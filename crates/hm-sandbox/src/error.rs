@@ -223,7 +223,7 @@ pub enum SandboxError {
         source: io::Error,
     },
     /// The kernel mounts no overlays for this user, and there is no fuse-overlayfs(1) to do it.
-    #[error("the kernel mounts no overlays for this user, and fuse-overlayfs, which would, is not installed")]
+    #[error("the kernel mounts no overlays for this user")]
     OverlaysRefused {
         /// What the kernel said.
         #[source]
@@ -254,7 +254,9 @@ impl SandboxError {
     /// What helps, to be pasted, where that is known.
     pub fn fix(&self) -> Option<&'static str> {
         if let Self::OverlaysRefused { .. } = self {
-            return Some("apt-get install fuse-overlayfs");
+            return Some(
+                "sudo modprobe overlay; else apt-get install fuse-overlayfs and HM_SANDBOX__OVERLAY=fuse, see docs/reference/users.md",
+            );
         }
         let is_device = matches!(self, Self::Setup { stage: Stage::Fuse, path, .. } if path.as_os_str() == "/dev/fuse");
         is_device.then_some("modprobe fuse && chmod 666 /dev/fuse   # as root")

@@ -22,6 +22,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::network::Networks;
 use crate::output;
+use crate::overlays;
 use crate::pulls::PullProgress;
 use crate::settings::{Backend, RunSettings};
 use crate::signals::{Asked, Signals};
@@ -130,7 +131,7 @@ async fn machines(
             }
             Ok(Chosen {
                 machines: Arc::new(machines),
-                platform: format!("linux/{}", std::env::consts::ARCH),
+                platform: overlays::platform(&settings.fuse_overlayfs),
                 features,
                 fixes,
             })

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use hm_config::{
-    ConfigError, ConfigFile, FlagValue, Layers, OutputFormat, Resolved, SandboxNetwork, SandboxSettings, Settings,
-    WorkspaceSettings, project_config_paths, user_config_path,
+    ConfigError, ConfigFile, FlagValue, Layers, OutputFormat, Resolved, SandboxNetwork, SandboxOverlay,
+    SandboxSettings, Settings, WorkspaceSettings, project_config_paths, user_config_path,
 };
 use hm_store::ImageSettings;
 use hm_vm::{EngineAddress, FuseOverlayfs, Network};
@@ -246,6 +246,8 @@ pub(crate) struct ImageCommandSettings {
     pub(crate) default_image: String,
     pub(crate) store: PathBuf,
     pub(crate) images: ImageSettings,
+    /// What would mount the roots of steps.
+    pub(crate) overlay: SandboxOverlay,
 }
 
 impl ImageCommandSettings {
@@ -256,6 +258,7 @@ impl ImageCommandSettings {
             default_image: settings.default_image,
             store: store_folder(settings.store_dir, process)?,
             images: images::settings(&settings.sandbox, process, false)?,
+            overlay: settings.sandbox.overlay,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hm_plugin_protocol::SnapshotRef;
+use hm_sandbox::Overlays;
 use hm_store::image::{PullObserver, Unobserved};
 use hm_store::{ContentHash, ImageRef, ImageSettings, Images, SnapshotError, Store};
 
@@ -57,6 +58,22 @@ pub enum FuseOverlayfs {
     IfRefused(Option<PathBuf>),
     /// Always.
     Always(PathBuf),
+}
+
+impl FuseOverlayfs {
+    /// What a launcher is told. `trial` is a folder on the store's file system, not there yet, in which it tries the kernel.
+    pub fn overlays(&self, trial: PathBuf) -> Overlays {
+        match self {
+            Self::Never => Overlays::Kernel,
+            Self::IfRefused(program) => Overlays::KernelElseFuse {
+                trial,
+                fuse_overlayfs: program.clone(),
+            },
+            Self::Always(program) => Overlays::Fuse {
+                fuse_overlayfs: program.clone(),
+            },
+        }
+    }
 }
 
 /// Makes machines of Linux namespaces. The program's `main` has to call

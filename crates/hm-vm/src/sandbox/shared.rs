@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hm_plugin_protocol::SnapshotRef;
-use hm_sandbox::{HostView, Launcher, LauncherSettings, Overlays};
+use hm_sandbox::{HostView, Launcher, LauncherSettings};
 use hm_store::image::PullObserver;
 use hm_store::{ImageDigest, Images, Scratch, SnapshotBase, SnapshotError, Stack, Store, TreeId};
 use tokio::sync::OnceCell;
@@ -86,7 +86,7 @@ impl Shared {
             Launcher::start(LauncherSettings {
                 host_view: Some(view),
                 slirp4netns: self.slirp4netns.clone(),
-                overlays: self.overlays(),
+                overlays: self.fuse_overlayfs.overlays(self.store.temporary()),
                 open_files: self.open_files,
                 ..LauncherSettings::default()
             })
@@ -98,19 +98,6 @@ impl Shared {
             .map_err(|error| VmError::Start {
                 source: Arc::new(error),
             })
-    }
-
-    fn overlays(&self) -> Overlays {
-        match &self.fuse_overlayfs {
-            FuseOverlayfs::Never => Overlays::Kernel,
-            FuseOverlayfs::IfRefused(program) => Overlays::KernelElseFuse {
-                trial: self.store.temporary(),
-                fuse_overlayfs: program.clone(),
-            },
-            FuseOverlayfs::Always(program) => Overlays::Fuse {
-                fuse_overlayfs: program.clone(),
-            },
-        }
     }
 
     pub(super) fn started_launcher(&self) -> Option<&Launcher> {

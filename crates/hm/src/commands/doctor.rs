@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use hm_sandbox::{Confinement, IdMap, Launcher, LauncherSettings, LimitMeans, Overlays, SandboxError};
+use hm_sandbox::{Confinement, IdMap, Launcher, LauncherSettings, LimitMeans, SandboxError};
+use hm_vm::FuseOverlayfs;
 use serde_json::json;
 
 use super::doctor_machine;
@@ -13,6 +14,7 @@ use crate::exit::Exit;
 use crate::limits;
 use crate::network::{self, Lack};
 use crate::output;
+use crate::overlays;
 use crate::process::Process;
 use crate::settings::{ImageCommandSettings, Places};
 use crate::users;
@@ -52,8 +54,10 @@ pub(crate) fn doctor(args: &DoctorArgs, process: &Process) -> Result<Exit, CliEr
         .enable_all()
         .build()
         .map_err(|error| CliError::from_error("runtime_unavailable", Exit::Unavailable, &error))?;
-    let store = ImageCommandSettings::resolve(&Places::find(None, process)?, process)?.store;
-    let asked = runtime.block_on(ask(&store, process));
+    let settings = ImageCommandSettings::resolve(&Places::find(None, process)?, process)?;
+    let fuse_overlayfs = overlays::choose(settings.overlay, process)?;
+    let store = settings.store;
+    let asked = runtime.block_on(ask(&store, fuse_overlayfs));
     let (found, exit) = if args.sandbox {
         let confinement = asked.map_err(|error| {
             let told = CliError::from_error("sandbox_unavailable", Exit::Unavailable, &error);
@@ -80,8 +84,8 @@ pub(crate) fn doctor(args: &DoctorArgs, process: &Process) -> Result<Exit, CliEr
     Ok(exit)
 }
 
-/// What lets the kernel mount overlays.
-pub(super) const OVERLAY_FIX: &str = "sudo modprobe overlay";
+/// What has the kernel mount overlays.
+pub(super) const OVERLAY_FIX: &str = "HM_SANDBOX__OVERLAY=kernel hm run";
 
 /// What lets ordinary users have namespaces.
 pub(super) const NAMESPACE_FIXES: [&str; 2] = [
@@ -90,12 +94,10 @@ pub(super) const NAMESPACE_FIXES: [&str; 2] = [
 ];
 
 /// Starts a launcher as a build would that has its store here.
-async fn ask(store: &Path, process: &Process) -> Result<Confinement, SandboxError> {
+async fn ask(store: &Path, fuse_overlayfs: FuseOverlayfs) -> Result<Confinement, SandboxError> {
+    let trial = existing(store).join(format!(".hm-doctor-{}", std::process::id()));
     let settings = LauncherSettings {
-        overlays: Overlays::KernelElseFuse {
-            trial: existing(store).join(format!(".hm-doctor-{}", std::process::id())),
-            fuse_overlayfs: process.program("fuse-overlayfs"),
-        },
+        overlays: fuse_overlayfs.overlays(trial),
         ..LauncherSettings::default()
     };
     let launcher = Launcher::start(settings).await?;
@@ -163,7 +165,7 @@ fn findings(confinement: &Confinement, process: &Process) -> Vec<Finding> {
             "overlays",
             !confinement.fuse_overlays,
             "mounted by the kernel",
-            "mounted by fuse-overlayfs, which is slower: the kernel refuses",
+            "mounted by fuse-overlayfs, as configured (`sandbox.overlay`), which is slower and has faults",
             OVERLAY_FIX,
         ),
         holds("capabilities", "Docker's default set without MKNOD; no_new_privs"),

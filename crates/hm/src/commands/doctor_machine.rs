@@ -63,7 +63,7 @@ fn overlay(file_systems: &str, sandbox: &Result<Confinement, SandboxError>) -> F
     let refused = |is: String, fix: &str| lack_where_fixed("overlayfs", is, Some(fix.to_owned()));
     match sandbox {
         Ok(confinement) if confinement.fuse_overlays => {
-            let is = "refused to this user; fuse-overlayfs is used, which is slower";
+            let is = "not used; fuse-overlayfs is, as configured (`sandbox.overlay`), which is slower and has faults";
             return refused(is.to_owned(), OVERLAY_FIX);
         }
         Err(error) => {
@@ -84,7 +84,7 @@ fn overlay(file_systems: &str, sandbox: &Result<Confinement, SandboxError>) -> F
         .status();
     let can_come = is_there || module.is_ok_and(|status| status.success());
     let is = if can_come { "there" } else { "not in this kernel" };
-    let fix = (!can_come).then(|| OVERLAY_FIX.to_owned());
+    let fix = (!can_come).then(|| "sudo modprobe overlay".to_owned());
     lack_where_fixed("overlayfs", is.to_owned(), fix)
 }
 

@@ -174,15 +174,15 @@ fn a_low_hard_limit_of_files_means_fewer_steps_at_once() {
 #[test]
 fn so_few_files_that_no_build_has_room_are_an_error_that_names_the_limit() {
     let lab = Lab::new();
-    with_files(&lab, &Ir::new().step("s", "true"), 40, 40).passed();
-    let run = with_files(&lab, &Ir::new().step("s", "true"), 39, 39);
+    with_files(&lab, &Ir::new().step("s", "true"), 44, 44).passed();
+    let run = with_files(&lab, &Ir::new().step("s", "true"), 43, 43);
     let error = run.kinds("error")[0];
     assert_eq!(
         (run.code, &error["code"]),
         (Some(4), &json!("files_limited")),
         "{run:#?}"
     );
-    assert_eq!(error["message"], "a build needs 40 open files, and `hm` may have 39");
+    assert_eq!(error["message"], "a build needs 44 open files, and `hm` may have 43");
     assert_eq!(
         error["fixes"],
         json!(["sudo prlimit --pid $$ --nofile=1024"]),
