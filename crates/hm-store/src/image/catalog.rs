@@ -138,7 +138,7 @@ impl Store {
                     return Ok((Some(KeptBecause::Names(names)), Vec::new()));
                 }
                 let (layers, blobs) = drop_image(change, digest)?;
-                remove_blobs(useless_blobs(change, kept.clone(), self.now(), &blobs)?)?;
+                remove_blobs(&useless_blobs(change, kept.clone(), self.now(), &blobs)?)?;
                 Ok::<_, ImageError>((None, layers))
             })?;
             folders.extend(layers.iter().map(|layer| self.layout().layer(layer)));

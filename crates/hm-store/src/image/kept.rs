@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::known::packed_layers;
 use crate::error::{FileError, IndexError, StoreError};
+use crate::files::remove_tree;
 use crate::ids::{DigestAlgorithm, ImageDigest};
 use crate::layout::Layout;
 use crate::store::Store;
@@ -28,9 +29,13 @@ impl Store {
         is_kept(self.layout(), blob, size)
     }
 
-    /// The blob, where it is kept and its bytes are right; a damaged one is removed.
+    /// The blob, where it is kept and its bytes are right; a damaged one, and what is no file, is removed.
     pub(super) fn right_blob(&self, blob: &ImageDigest) -> Result<Option<File>, FileError> {
         let path = self.layout().kept_blob(blob);
+        if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+            remove_tree(&path)?;
+            return Ok(None);
+        }
         let file = match File::open(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             other => other.map_err(FileError::at("open", &path))?,
@@ -52,7 +57,7 @@ impl Store {
         if ImageDigest::new(DigestAlgorithm::Sha256, hasher.finalize().into()) == *blob {
             return Ok(Some(file));
         }
-        remove(path)?;
+        remove_tree(&path)?;
         Ok(None)
     }
 
@@ -72,7 +77,7 @@ impl Store {
         }
         self.index().write(|change| {
             let useless = useless_blobs(change, kept, self.now(), &HashSet::new())?;
-            Ok(remove_blobs(useless)?)
+            Ok(remove_blobs(&useless)?)
         })
     }
 }
@@ -114,8 +119,8 @@ pub(super) fn useless_blobs(
 }
 
 /// Removes blobs; to be done in the transaction that found them useless.
-pub(super) fn remove_blobs(blobs: Vec<PathBuf>) -> Result<(), FileError> {
-    blobs.into_iter().try_for_each(remove)
+pub(super) fn remove_blobs(blobs: &[PathBuf]) -> Result<(), FileError> {
+    blobs.iter().try_for_each(|blob| remove_tree(blob))
 }
 
 /// Has images whose rows fit `condition` be packed where all their blobs are kept: these are surely on the disk, their
@@ -147,11 +152,4 @@ pub(super) fn is_forgotten(path: &Path, now: Timestamp) -> bool {
         .ok()
         .and_then(|data| Timestamp::from_second(data.mtime()).ok());
     written.is_some_and(|written| now.duration_since(written) > FORGOTTEN)
-}
-
-fn remove(path: PathBuf) -> Result<(), FileError> {
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other.map_err(FileError::at("remove", path)),
-    }
 }

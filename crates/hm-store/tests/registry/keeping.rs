@@ -118,7 +118,7 @@ async fn a_damaged_or_missing_blob_is_told_offline_and_loaded_again_online() {
     };
     let cut: Damage = |path| fs::write(path, &fs::read(path).unwrap()[..5000]).unwrap();
     let remove: Damage = |path| fs::remove_file(path).unwrap();
-    for (damage, is_seen_late) in [(flip, true), (cut, false), (remove, false)] {
+    for (damage, is_seen_late) in [(flip, true), (cut, false), (remove, false), (put_a_folder, false)] {
         for number in 0..3 {
             let layers = three_layers();
             let fake = Fake::good(Made::tagged(&layers));
@@ -133,6 +133,7 @@ async fn a_damaged_or_missing_blob_is_told_offline_and_loaded_again_online() {
                 "{error}"
             );
             assert_eq!(matches!(error, ImageError::Lost { .. }), is_seen_late, "{error}");
+            assert!(!world.store().pulled_images().unwrap()[0].is_whole);
 
             let before = fake.blob_requests();
             world.fetch(&reference, settings(&[&host])).await.unwrap();
@@ -144,8 +145,26 @@ async fn a_damaged_or_missing_blob_is_told_offline_and_loaded_again_online() {
                 assert_eq!(read(&image, number, layer), b"1");
             }
             assert_eq!(fake.blob_requests(), before + 4);
+            assert!(world.store().pulled_images().unwrap()[0].is_whole);
         }
     }
+}
+
+fn put_a_folder(path: &std::path::Path) {
+    fs::remove_file(path).unwrap();
+    fs::create_dir_all(path.join("folder")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_in_the_place_of_a_blob_goes_with_the_image() {
+    let layers = three_layers();
+    let fake = Fake::good(Made::tagged(&layers));
+    let (host, world) = (fake.host(), World::new());
+    let reference = format!("{host}/o/i:t");
+    world.fetch(&reference, settings(&[&host])).await.unwrap();
+    put_a_folder(&world.kept()[&layers[1].digest()]);
+    world.store().remove_image(&registry_ref(&reference)).unwrap();
+    assert_eq!(world.kept().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::error::FileError;
+use crate::files::remove_tree;
 use crate::ids::{ImageDigest, LayerId};
 use crate::image::kept::is_forgotten;
 use crate::layout::Layout;
@@ -114,7 +115,12 @@ impl Partial {
     /// Makes it the kept blob with this digest, which its bytes have, once they have reached the disk.
     pub(super) fn keep(self, layout: &Layout, blob: &ImageDigest) -> Result<(), FileError> {
         self.file.sync_data().map_err(FileError::at("sync", &self.path))?;
-        fs::rename(&self.path, layout.kept_blob(blob)).map_err(FileError::at("name", &self.path))
+        let place = layout.kept_blob(blob);
+        if place.is_dir() {
+            // It is no blob, and a file can't replace it.
+            remove_tree(&place)?;
+        }
+        fs::rename(&self.path, place).map_err(FileError::at("name", &self.path))
     }
 
     /// Removes the file, then lets others have it.
