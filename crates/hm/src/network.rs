@@ -112,6 +112,9 @@ mod tests {
         fs::set_permissions(&slirp4netns, fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(with_driver(&process, driver).unwrap(), slirp4netns);
         let lack = with_driver(&process, Path::new("/dev/no/tun")).unwrap_err();
-        assert!(lack.what.contains("/dev/net/tun"), "{lack:?}");
+        assert!(
+            lack.what.contains("/dev/net/tun") && lack.fix.starts_with("modprobe tun"),
+            "{lack:?}"
+        );
     }
 }

@@ -170,6 +170,9 @@ fn images_are_pulled_listed_and_removed() {
     assert_eq!(code, Some(0));
     assert!(table.ends_with("  incomplete\n"), "{table}");
     assert!(told.contains(&format!("hm image pull {image}")), "{told}");
+    let (_, listed, _) = hm(&lab, &host, &["image", "ls", "--format", "json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed["complete"], false);
     fs::write(lost, content).unwrap();
 
     let (code, removed, _) = hm(&lab, &host, &["image", "rm", &image]);
