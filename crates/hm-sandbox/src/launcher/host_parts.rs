@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::host_view::{DISK_TYPES, Layers, SKIPPED_MOUNTS, is_hidden, unescape};
+use super::host_view::{DISK_TYPES, Layers, SKIPPED_MOUNTS, is_hidden, mounts};
 use super::start::io_error;
 use crate::error::{SetupError, Stage};
 
@@ -39,8 +39,8 @@ pub(super) struct Parts {
     pub(super) bound: Vec<PathBuf>,
 }
 
-pub(super) fn make(layers: &Layers, hidden: &[PathBuf], mounts: &str) -> Result<Parts, SetupError> {
-    let mounts: Vec<Mount> = mounts.lines().filter_map(Mount::parse).collect();
+pub(super) fn make(layers: &Layers, hidden: &[PathBuf], table: &str) -> Result<Parts, SetupError> {
+    let mounts: Vec<Mount> = mounts(table).map(Mount::of).collect();
     let mut made = Parts {
         parts: Vec::new(),
         bound: Vec::new(),
@@ -107,7 +107,7 @@ fn is_open(folder: &Path) -> bool {
     access(folder, Access::READ_OK | Access::EXEC_OK).is_ok()
 }
 
-/// A line of mountinfo (`proc_pid_mountinfo(5)`).
+/// One of the host's mounts.
 struct Mount {
     place: PathBuf,
     /// Its files lie on a disk, or are an overlay of such.
@@ -115,13 +115,9 @@ struct Mount {
 }
 
 impl Mount {
-    fn parse(line: &str) -> Option<Self> {
-        let (fields, file_system) = line.split_once(" - ")?;
-        let kind = file_system.split(' ').next()?;
-        Some(Self {
-            place: PathBuf::from(unescape(fields.split(' ').nth(4)?)),
-            is_files: kind == "overlay" || DISK_TYPES.contains(&kind),
-        })
+    fn of((place, kind): (PathBuf, &str)) -> Self {
+        let is_files = kind == "overlay" || DISK_TYPES.contains(&kind);
+        Self { place, is_files }
     }
 
     fn lets_be_a_layer(&self, folder: &Path) -> bool {
@@ -135,7 +131,11 @@ mod tests {
 
     #[test]
     fn mounts_below_a_folder_keep_it_from_being_a_layer() {
-        let lets = |line: &str| Mount::parse(line).unwrap().lets_be_a_layer(Path::new("/etc"));
+        let lets = |line: &str| {
+            mounts(line)
+                .map(Mount::of)
+                .all(|mount| mount.lets_be_a_layer(Path::new("/etc")))
+        };
         assert!(lets("22 1 254:0 / / rw - ext4 /dev/vda rw"));
         assert!(lets("22 1 254:0 / /etc rw - ext4 /dev/vda rw"));
         assert!(lets("22 1 254:0 / /etcetera/x rw - tmpfs t rw"));

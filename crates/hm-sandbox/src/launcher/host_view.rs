@@ -60,6 +60,9 @@ pub(super) const DISK_TYPES: [&str; 10] = [
     "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs", "erofs", "squashfs",
 ];
 
+/// What name services are set up with. A container has mounts in their places.
+const NAME_SERVICE: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
+
 /// Mounts that no build needs.
 pub(super) const SKIPPED_MOUNTS: [&str; 5] = ["/boot", "/efi", "/snap", "/var/snap", "/var/lib/snapd"];
 
@@ -91,12 +94,12 @@ pub(super) fn mount(view: &HostView, context: &Context) -> Result<MountedView, S
         layers.folder(Path::new(path), mode)?;
     }
     layers.folder(Path::new("/run/lock"), 0o1777)?;
-    layers.copy_resolver(&hidden)?;
     for path in view.expose.iter().filter(|path| is_hidden(&hidden, path)) {
         layers.mount_point(path)?;
     }
     let table = "/proc/self/mountinfo";
     let table = std::fs::read_to_string(table).map_err(|error| io_error(Stage::HostView, table, &error))?;
+    layers.copy_name_service(&hidden, &table)?;
     if context.rootless {
         let Parts { parts, bound } = host_parts::make(&layers, &hidden, &table)?;
         return Ok(MountedView {
@@ -246,16 +249,18 @@ impl Layers {
         Ok(all)
     }
 
-    /// A name service configuration that lives in `/run` is needed nevertheless.
-    fn copy_resolver(&self, hidden: &[PathBuf]) -> Result<(), SetupError> {
-        let path = Path::new("/etc/resolv.conf");
-        match std::fs::canonicalize(path) {
-            Ok(real) if is_hidden(hidden, &real) => {
+    /// What lives in `/run`, or is a mount that no overlay shows, is needed nevertheless. A mount in its place in
+    /// machines would hide what their layers say.
+    fn copy_name_service(&self, hidden: &[PathBuf], table: &str) -> Result<(), SetupError> {
+        for path in NAME_SERVICE.map(Path::new) {
+            let is_elsewhere = std::fs::canonicalize(path)
+                .is_ok_and(|real| is_hidden(hidden, &real) || mounts(table).any(|(place, _)| place == real));
+            if is_elsewhere {
                 let text = std::fs::read(path).map_err(|error| io_error(Stage::HostView, path, &error))?;
-                Self::file(&Self::place(&self.skeleton, path)?, &text)
+                Self::file(&Self::place(&self.skeleton, path)?, &text)?;
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     fn file(place: &Path, text: &[u8]) -> Result<(), SetupError> {
@@ -342,18 +347,25 @@ fn binds(
     Ok(binds)
 }
 
-/// Mount points of disk file systems other than the root's, in the order they were mounted (`proc_pid_mountinfo(5)`).
+/// Mount points of disk file systems other than the root's, in the order they were mounted.
 fn disk_mounts(table: &str) -> impl Iterator<Item = PathBuf> {
+    let own_copy = |place: &Path| NAME_SERVICE.iter().any(|path| place == Path::new(path));
+    mounts(table)
+        .filter(move |(place, kind)| DISK_TYPES.contains(kind) && place != Path::new("/") && !own_copy(place))
+        .map(|(place, _)| place)
+}
+
+/// Mount points and the kinds of what is mounted there (`proc_pid_mountinfo(5)`).
+pub(super) fn mounts(table: &str) -> impl Iterator<Item = (PathBuf, &str)> {
     table.lines().filter_map(|line| {
         let (fields, file_system) = line.split_once(" - ")?;
         let place = fields.split(' ').nth(4)?;
-        let kind = file_system.split(' ').next()?;
-        (DISK_TYPES.contains(&kind) && place != "/").then(|| PathBuf::from(unescape(place)))
+        Some((PathBuf::from(unescape(place)), file_system.split(' ').next()?))
     })
 }
 
 /// Octal escapes stand for space, tab, newline and backslash.
-pub(super) fn unescape(place: &str) -> String {
+fn unescape(place: &str) -> String {
     [(r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", r"\")]
         .iter()
         .fold(place.to_owned(), |text, (escape, plain)| text.replace(escape, plain))
@@ -367,7 +379,8 @@ mod tests {
     fn only_disk_mounts_other_than_the_root_are_bound() {
         let table = "22 1 254:0 / / rw - ext4 /dev/vda rw\n\
                      23 22 0:5 / /dev rw - devtmpfs dev rw\n\
-                     24 22 254:1 / /opt/my\\040disk rw,noatime shared:1 - xfs /dev/vdb rw\n";
+                     24 22 254:1 / /opt/my\\040disk rw,noatime shared:1 - xfs /dev/vdb rw\n\
+                     25 22 254:0 /c/hosts /etc/hosts rw - ext4 /dev/vda rw\n";
         assert_eq!(disk_mounts(table).collect::<Vec<_>>(), [PathBuf::from("/opt/my disk")]);
     }
 }

@@ -10,7 +10,7 @@ use super::error::{DockerError, status};
 use super::networks::NO_NETWORK;
 use super::script::END;
 use super::shared::Shared;
-use crate::machine::{Limits, Network};
+use crate::machine::{HOSTNAME, Limits, Network, OWN_ADDRESS};
 
 /// Runs what it reads from standard input, up to a line that is its first argument. Half of it isn't run.
 pub(super) const READER: &str = "s=; l=; while IFS= read -r l && [ \"$l\" != \"$1\" ]; do s=\"$s$l
@@ -22,8 +22,6 @@ pub(super) const WORKDIR: &str = "/workspace";
 /// Bits of Go's `FileMode`, which the engine tells modes in.
 pub(super) const GO_DIR: u32 = 1 << 31;
 pub(super) const GO_SYMLINK: u32 = 1 << 27;
-/// What the machine calls itself.
-const HOSTNAME: &str = "hm";
 
 /// A container that runs what it is given when it is started.
 #[derive(Debug)]
@@ -50,6 +48,8 @@ impl Shell<'_> {
             stdin_once: Some(true),
             host_config: Some(HostConfig {
                 init: Some(true),
+                // With a bridge the engine does so itself, and the host's network has the host's file.
+                extra_hosts: (self.network == Network::None).then(|| vec![format!("{HOSTNAME}:{OWN_ADDRESS}")]),
                 ..limited(self.limits, host_config(network))
             }),
             ..common(self.image)

@@ -12,7 +12,7 @@ use super::keep::Keep;
 use super::nodes::Node;
 use super::pending::Left;
 use super::record::{Origin, Record};
-use super::script::script;
+use super::script::{own_name, script};
 use super::shared::{Shared, exec_error, start_error};
 use crate::environment::{self, DEFAULT_PATH};
 use crate::in_use::Use;
@@ -281,7 +281,10 @@ impl Vm for DockerMachine {
         let base = &self.record.base;
         let env = environment::effective(&base.env, &base.home, request.env.clone());
         let given = base.env.iter().map(|(name, _)| name.as_str());
-        let text = script(&request.cmd, &env, given, request.workdir.as_deref().unwrap_or(WORKDIR));
+        let mut text = script(&request.cmd, &env, given, request.workdir.as_deref().unwrap_or(WORKDIR));
+        if self.network == Network::Host {
+            text.insert_str(0, &own_name());
+        }
         let path = env.get("PATH").map_or(DEFAULT_PATH, String::as_str);
         let name = self.prepare(path).await?;
         if let Some(container) = &mut self.container {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crate::machine::own_line;
+
 /// Variables that engines set by themselves; the last two are Podman's.
 const OF_THE_ENGINE: [&str; 4] = ["HOSTNAME", "TINI_KILL_PROCESS_GROUP", "TERM", "container"];
 /// Variables that some shells keep for themselves: an assignment is an error, or isn't passed on.
@@ -28,6 +30,15 @@ const OF_THE_SHELL: [&str; 18] = [
 ];
 /// Ends the text; a line of its own.
 pub(super) const END: &str = "# hm: end";
+
+/// Adds the machine's name to `/etc/hosts`, where the user may: on the host's network the engine's file is the host's, and
+/// an engine that is given names puts nothing else in it.
+pub(super) fn own_name() -> String {
+    format!(
+        "{{ echo {} >> /etc/hosts; }} 2> /dev/null\n",
+        quoted(own_line().trim_end())
+    )
+}
 
 /// The text: the working folder, the environment, and the command in a shell of its own. `env` is all that the command is
 /// to see; `given` names what the container's own environment holds.

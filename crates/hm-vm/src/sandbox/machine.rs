@@ -15,11 +15,9 @@ use super::output;
 use super::shared::{Shared, snapshot_error};
 use crate::environment;
 use crate::in_use::Use;
-use crate::machine::{ExecOutcome, ExecRequest, Limits, Network, SharedError, Vm, VmError};
+use crate::machine::{ExecOutcome, ExecRequest, HOSTNAME, Limits, Network, SharedError, Vm, VmError};
 use crate::user::Identity;
 
-/// What the machine calls itself.
-const HOSTNAME: &str = "hm";
 const MIB: u64 = 1 << 20;
 
 #[derive(Debug)]

@@ -11,14 +11,13 @@ use std::sync::{Mutex, PoisonError};
 use hm_sandbox::resolv_conf_of_steps;
 use hm_store::{Owners, Store};
 
+use super::hosts::hosts;
 use crate::machine::Network;
 
 /// What a machine layer is made for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct LayerKind {
     pub(super) network: Network,
-    /// The image is this machine's own system and has its own name service files.
-    pub(super) host: bool,
     /// Who owns `/workspace`.
     pub(super) uid: u32,
     pub(super) gid: u32,
@@ -29,8 +28,6 @@ pub(super) struct LayerKind {
 pub(super) struct MachineLayers {
     made: Mutex<HashMap<LayerKind, PathBuf>>,
 }
-
-const LOCALHOST: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
 impl MachineLayers {
     /// The layer's folder, made at its first use. It goes with the store's lease.
@@ -47,12 +44,7 @@ impl MachineLayers {
 }
 
 fn make(layer: &Path, kind: LayerKind, owners: Owners) -> io::Result<()> {
-    let LayerKind {
-        network,
-        host,
-        uid,
-        gid,
-    } = kind;
+    let LayerKind { network, uid, gid } = kind;
     folder(layer)?;
     let workspace = layer.join("workspace");
     folder(&workspace)?;
@@ -61,38 +53,21 @@ fn make(layer: &Path, kind: LayerKind, owners: Owners) -> io::Result<()> {
         chown(&workspace, uid, gid)?;
     }
     let etc = layer.join("etc");
-    let [resolvers, hosts] = ["resolv.conf", "hosts"].map(|name| etc.join(name));
-    match network {
-        // The image is this machine's own system, which has both.
-        Network::Host | Network::None if host => {}
-        Network::Host => {
-            folder(&etc)?;
-            copy_of_host(&resolvers, <[u8]>::to_vec)?;
-            copy_of_host(&hosts, <[u8]>::to_vec)?;
-        }
-        Network::Isolated => {
-            folder(&etc)?;
-            copy_of_host(&resolvers, |text| {
-                resolv_conf_of_steps(&String::from_utf8_lossy(text)).into_bytes()
-            })?;
-            if !host {
-                copy_of_host(&hosts, <[u8]>::to_vec)?;
-            }
-        }
-        Network::None => {
-            folder(&etc)?;
-            file(&hosts, LOCALHOST.as_bytes())?;
-        }
-    }
-    Ok(())
+    folder(&etc)?;
+    let (of_host, resolvers) = match network {
+        Network::Host => (text_of_host("hosts")?, text_of_host("resolv.conf")?),
+        Network::Isolated => (None, text_of_host("resolv.conf")?.as_deref().map(resolv_conf_of_steps)),
+        Network::None => (None, None),
+    };
+    file(&etc.join("hosts"), &hosts(of_host))?;
+    resolvers.map_or(Ok(()), |text| file(&etc.join("resolv.conf"), &text))
 }
 
-/// Makes a file like this machine's one of the same name in `/etc`, if it has one.
-fn copy_of_host(path: &Path, change: impl FnOnce(&[u8]) -> Vec<u8>) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default();
+/// A file of this machine's `/etc`, if it has one.
+fn text_of_host(name: &str) -> io::Result<Option<String>> {
     match fs::read(Path::new("/etc").join(name)) {
-        Ok(text) => file(path, &change(&text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -103,7 +78,7 @@ fn folder(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o755))
 }
 
-fn file(path: &Path, text: &[u8]) -> io::Result<()> {
+fn file(path: &Path, text: &str) -> io::Result<()> {
     fs::write(path, text)?;
     fs::set_permissions(path, Permissions::from_mode(0o644))
 }

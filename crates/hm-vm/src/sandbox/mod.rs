@@ -3,6 +3,7 @@
 mod backend;
 mod engine;
 mod exec;
+mod hosts;
 mod image;
 mod layers;
 mod machine;

@@ -126,7 +126,7 @@ impl Shared {
         workspace: Option<&hm_store::Workspace>,
         network: Network,
     ) -> Result<Layers, VmError> {
-        let machine = self.machine_layer(image.resolved.host, &image.identity, network)?;
+        let machine = self.machine_layer(&image.identity, network)?;
         let above = workspace.map(|workspace| workspace.layer.clone());
         let below = image.resolved.layers.iter().rev().cloned();
         let lower = above.into_iter().chain([machine]).chain(below);
@@ -164,7 +164,7 @@ impl Shared {
         );
         let identity = known.map_or_else(Identity::root, |image| image.identity.clone());
         // Above the workspace is as good as below it: they share no path but `/workspace`, which both have.
-        lower.insert(depth, self.machine_layer(host, &identity, network)?);
+        lower.insert(depth, self.machine_layer(&identity, network)?);
         Ok(Layers {
             lower: relative(root, lower),
             host,
@@ -215,10 +215,9 @@ impl Shared {
         while background.join_next().await.is_some() {}
     }
 
-    fn machine_layer(&self, host: bool, identity: &Identity, network: Network) -> Result<PathBuf, VmError> {
+    fn machine_layer(&self, identity: &Identity, network: Network) -> Result<PathBuf, VmError> {
         let kind = LayerKind {
             network,
-            host,
             uid: identity.uid,
             gid: identity.gid,
         };

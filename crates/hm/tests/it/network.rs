@@ -100,27 +100,84 @@ fn without_the_driver_the_fix_is_to_load_it() {
     let lab = Lab::new();
     let ir = Ir::new().step("a", "true").with("network", json!("isolated"));
     let plain = command(&lab, &ir);
-    let mut hidden = Command::new("unshare");
-    hidden
-        .args([
-            "--mount",
-            "sh",
-            "-c",
-            "mount -t tmpfs none /dev/net && exec \"$@\"",
-            "sh",
-        ])
+    let mut hidden = with_mounts(&plain, "mount -t tmpfs none /dev/net");
+    let run = Run::of(&hidden.output().unwrap());
+    let fixes = run.events[0]["fixes"].to_string();
+    assert!(fixes.contains("modprobe tun") && !fixes.contains("apt-get"), "{run:#?}");
+}
+
+/// The command in a mount namespace where this has been done.
+fn with_mounts(plain: &Command, mounts: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", &format!("{mounts} && exec \"$@\""), "sh"])
         .arg(plain.get_program())
         .args(plain.get_args())
         .env_clear();
     for (name, value) in plain.get_envs() {
-        hidden.env(name, value.unwrap_or_default());
+        command.env(name, value.unwrap_or_default());
     }
     if let Some(folder) = plain.get_current_dir() {
-        hidden.current_dir(folder);
+        command.current_dir(folder);
     }
-    let run = Run::of(&hidden.output().unwrap());
-    let fixes = run.events[0]["fixes"].to_string();
-    assert!(fixes.contains("modprobe tun") && !fixes.contains("apt-get"), "{run:#?}");
+    command
+}
+
+const NAMES: &str = "getent hosts $(hostname); cat /etc/hosts";
+
+#[test]
+fn a_step_knows_its_own_name_and_those_of_its_network_only() {
+    let lab = Lab::new();
+    let ir = Ir::new()
+        .step("own", NAMES)
+        .with("image", json!("host"))
+        .step("host", NAMES)
+        .with("image", json!("host"))
+        .with("network", json!("host"));
+    let run = run(&lab, &ir).passed();
+    let own = run.stdout("own");
+    assert_eq!(own[0].split_whitespace().collect::<Vec<_>>(), ["127.0.1.1", "hm"]);
+    assert_eq!(own[1..].len(), 7, "{own:#?}");
+    assert_eq!((own[1], own[7]), ("127.0.0.1\tlocalhost", "127.0.1.1\thm"));
+    let of_host = fs::read_to_string("/etc/hosts").unwrap();
+    let expected: Vec<&str> = of_host.lines().chain(["127.0.1.1\thm"]).collect();
+    assert_eq!(run.stdout("host")[1..], expected);
+}
+
+/// As in a container, where an engine has mounts in the places of these files.
+#[test]
+fn name_service_files_that_are_mounts_are_the_machines_own() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let lab = Lab::new();
+    fs::write(lab.path("hosts"), "10.9.8.7 of-the-container\n").unwrap();
+    fs::write(lab.path("resolv.conf"), "nameserver 127.0.0.11\n").unwrap();
+    let read = "cat /etc/resolv.conf /etc/hosts; echo >> /etc/hosts";
+    let ir = Ir::new()
+        .step("own", read)
+        .with("image", json!("host"))
+        .step("host", read)
+        .with("image", json!("host"))
+        .with("network", json!("host"));
+    let [hosts, resolvers] = ["hosts", "resolv.conf"].map(|name| lab.path(name).display().to_string());
+    for mounts in [
+        format!("mount --bind {hosts} /etc/hosts && mount --bind {resolvers} /etc/resolv.conf"),
+        // Not on a disk.
+        format!(
+            "mount -t tmpfs none /mnt && cp {hosts} {resolvers} /mnt && mount --bind /mnt/hosts /etc/hosts && \
+             mount --bind /mnt/resolv.conf /etc/resolv.conf"
+        ),
+    ] {
+        let run = Run::of(&with_mounts(&command(&lab, &ir), &mounts).output().unwrap()).passed();
+        assert_eq!(
+            run.stdout("host"),
+            ["nameserver 127.0.0.11", "10.9.8.7 of-the-container", "127.0.1.1\thm"]
+        );
+        let own = run.stdout("own");
+        assert_eq!((own[0], own[1]), ("nameserver 198.19.255.3", "127.0.0.1\tlocalhost"));
+        assert!(!own.join("\n").contains("of-the-container"), "{own:#?}");
+    }
 }
 
 /// A folder for `PATH` with a slirp4netns that does nothing but this.

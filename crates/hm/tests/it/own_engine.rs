@@ -131,7 +131,10 @@ fn isolated_steps_have_a_way_out_and_are_apart() {
 
     let own = "$(ip -4 addr show dev eth0 | sed -n 's,.*inet \\([0-9.]*\\)/.*,\\1,p')";
     let ir = Ir::new()
-        .step("out", "nc 198.51.100.2 80 < /dev/null")
+        .step(
+            "out",
+            "nc 198.51.100.2 80 < /dev/null; grep -c \"[[:space:]]$(hostname)\\$\" /etc/hosts",
+        )
         .with("network", json!("isolated"))
         .step("loopback", "nc -w 2 127.0.0.1 80 < /dev/null || echo none")
         .with("network", json!("isolated"))
@@ -157,7 +160,11 @@ fn isolated_steps_have_a_way_out_and_are_apart() {
             .unwrap(),
     )
     .passed();
-    assert_eq!(run.stdout("out"), ["198.51.100.1"], "the engine's address");
+    assert_eq!(
+        run.stdout("out"),
+        ["198.51.100.1", "1"],
+        "the engine's address, and the step's own name"
+    );
     assert_eq!(run.stdout("loopback"), ["none"]);
     assert_eq!(run.stdout("host"), ["127.0.0.1"]);
     assert_eq!((run.stdout("client"), run.stdout("server")), (vec!["apart"], vec![]));

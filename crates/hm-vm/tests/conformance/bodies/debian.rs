@@ -7,7 +7,8 @@ use crate::ground::{Ground, run};
 
 /// The set-user-id program is only looked at: steps in the sandbox gain nothing by one (`no_new_privs`).
 const STEPS: [&str; 3] = [
-    "useradd --create-home --uid 1234 builder
+    "getent hosts $(hostname)
+    useradd --create-home --uid 1234 builder
     su builder -c 'id -un; id -u; echo mine > ~/f; mkdir -m 700 ~/d'
     stat -c '%n %U %G %a %F' /home/builder/f /home/builder/d
     su nobody -s /bin/sh -c 'ls /home/builder/d' 2> /dev/null || echo refused",
@@ -57,7 +58,7 @@ pub(super) async fn is_the_same_in_the_sandbox(ground: &Ground) {
     for (number, expected) in [
         (
             0,
-            "builder\n1234\n/home/builder/f builder builder 644 regular file\n/home/builder/d builder builder 700 directory\nrefused\n",
+            "127.0.1.1       hm\nbuilder\n1234\n/home/builder/f builder builder 644 regular file\n/home/builder/d builder builder 700 directory\nrefused\n",
         ),
         (2, "installed\nmine\npurged\n"),
     ] {

@@ -122,6 +122,7 @@ bodies! {
         a_hundred_megabytes_arrive_whole
         a_full_disk_is_the_commands_failure
         can_be_dropped_at_any_point
+        knows_its_own_name
     }
 }
 

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::task::Poll;
 
-use hm_vm::MachineRequest;
+use hm_vm::{MachineRequest, Network};
 
 use crate::ground::{Ground, request, run, says};
 
@@ -80,6 +80,27 @@ pub(super) async fn can_be_dropped_at_any_point(ground: &Ground) {
         machine.close().await.unwrap();
         let mut machine = ground.backend.restore(&kept, &newer).await.unwrap();
         says(&mut *machine, "cat f g; ls", "user 2kept\nf\ng\n").await;
+        machine.close().await.unwrap();
+    }
+}
+
+/// The name leads to an address on every network, and is part of no snapshot.
+pub(super) async fn knows_its_own_name(ground: &Ground) {
+    let known = "read name < /proc/sys/kernel/hostname; grep -c \"[[:space:]]$name\\$\" /etc/hosts; grep -q localhost /etc/hosts; \
+                 ! command -v getent > /dev/null || getent hosts $name > /dev/null";
+    for network in [Network::Host, Network::None] {
+        let asked = MachineRequest {
+            network,
+            ..MachineRequest::default()
+        };
+        let mut machine = ground.backend.create(&ground.image, &asked).await.unwrap();
+        for _command in 0..2 {
+            says(&mut *machine, known, "1\n").await;
+        }
+        let kept = machine.snapshot().await.unwrap();
+        machine.close().await.unwrap();
+        let mut machine = ground.backend.restore(&kept, &asked).await.unwrap();
+        says(&mut *machine, known, "1\n").await;
         machine.close().await.unwrap();
     }
 }

@@ -79,21 +79,11 @@ pub(super) async fn limits_are_held(ground: &Ground) {
 pub(super) async fn name_service_files_are_never_in_a_snapshot(ground: &Ground) {
     let image = resolve(ground, &small_image(ground.folder.path(), "image.tar", "")).await;
     let mut machine = boot(ground, &image, Network::Host).await;
-    let first_line = |path: &str| {
-        fs::read_to_string(path)
-            .unwrap()
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let out = format!("{}\nyes /root\n", first_line("/etc/hosts"));
-    says(
-        &mut *machine,
-        "IFS= read -r line < /etc/hosts; echo \"$line\"; echo $FROM_IMAGE $HOME",
-        &out,
-    )
-    .await;
+    let of_host = fs::read_to_string("/etc/hosts").unwrap();
+    let all = "while IFS= read -r line; do echo \"$line\"; done < /etc/hosts; echo $FROM_IMAGE $HOME";
+    let out = run(&mut *machine, all).await.out_text();
+    let own = out.strip_prefix(&of_host).unwrap_or_else(|| panic!("{out}"));
+    assert_eq!(own, "127.0.1.1\thm\nyes /root\n");
     let kept = left(&mut *machine, "echo x > f").await;
     machine.close().await.unwrap();
     let layer = ground.store.layout().layers().join(&kept.0);
@@ -106,8 +96,14 @@ pub(super) async fn name_service_files_are_never_in_a_snapshot(ground: &Ground) 
 pub(super) async fn no_network_means_loopback_only(ground: &Ground) {
     let image = resolve(ground, &small_image(ground.folder.path(), "image.tar", "")).await;
     let mut machine = boot(ground, &image, Network::None).await;
-    let cmd = "[ ! -e /etc/resolv.conf ] && read line < /etc/hosts; echo $line; cd /sys/class/net; echo *";
-    says(&mut *machine, cmd, "127.0.0.1 localhost\nlo\n").await;
+    let names = "while read address names; do echo $address $names; done < /etc/hosts";
+    let cmd = format!("[ ! -e /etc/resolv.conf ] && {names}; cd /sys/class/net; echo *");
+    let only_own = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\nfe00:: ip6-localnet\n\
+                    ff00:: ip6-mcastprefix\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n127.0.1.1 hm\n";
+    says(&mut *machine, &cmd, &format!("{only_own}lo\n")).await;
+    machine.close().await.unwrap();
+    let mut machine = boot(ground, &ground.image, Network::None).await;
+    says(&mut *machine, names, only_own).await;
     machine.close().await.unwrap();
 }
 
