@@ -1,10 +1,13 @@
 //! What the index knows of images: by which names they were asked for, what they consist of.
 
+use std::path::{Path, PathBuf};
+
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::{ImageConfig, ImageError, ResolvedImage};
 use crate::error::IndexError;
+use crate::files::XattrNamespace;
 use crate::ids::{ImageDigest, LayerId};
 use crate::store::Store;
 
@@ -158,7 +161,11 @@ impl Store {
     }
 
     pub(super) fn resolved(&self, image: &NotedImage) -> ResolvedImage {
-        let layers = image.layers.iter().map(|layer| self.layout().layer(layer)).collect();
+        let folders = image.layers.iter().map(|layer| self.layout().layer(layer));
+        let mut layers: Vec<PathBuf> = folders.collect();
+        // The kernel does not look for the mark at a layer's root.
+        let lowest = layers.iter().rposition(|layer| is_opaque(layer, self.xattrs()));
+        layers.drain(..lowest.unwrap_or(0));
         ResolvedImage {
             digest: image.digest,
             layers,
@@ -166,6 +173,12 @@ impl Store {
             host: false,
         }
     }
+}
+
+/// Whether the layer's root hides all layers below it.
+fn is_opaque(layer: &Path, marks: XattrNamespace) -> bool {
+    let mut value = [0; 1];
+    rustix::fs::lgetxattr(layer, marks.opaque(), &mut value) == Ok(1) && value == *b"y"
 }
 
 /// The column `packed`.

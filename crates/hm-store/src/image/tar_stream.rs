@@ -135,6 +135,7 @@ impl<R: Read> TarStream<R> {
                 || kind.is_pax_local_extensions()
                 || kind.is_pax_global_extensions();
             let stored = match pax.size() {
+                _ if is_header_only(&header, long_path.as_deref()) => 0,
                 Some(size) if !extends => size,
                 _ => header.entry_size().map_err(|_| TarError::Field { at, what: "size" })?,
             };
@@ -437,6 +438,16 @@ fn kind_of(header: &Header, long_path: Option<&[u8]>) -> TarKind {
         b'5' => TarKind::Dir,
         b'6' => TarKind::Fifo,
         _ => TarKind::Other,
+    }
+}
+
+/// Whether no data follows, whatever the header gives as the size: no reader looks for any behind a link, a device, a
+/// folder or a pipe.
+fn is_header_only(header: &Header, long_path: Option<&[u8]>) -> bool {
+    match header.as_old().linkflag[0] {
+        b'1'..=b'6' => true,
+        0 => kind_of(header, long_path) == TarKind::Dir,
+        _ => false,
     }
 }
 

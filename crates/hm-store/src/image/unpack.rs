@@ -50,6 +50,7 @@ pub(super) fn unpack<R: Read>(
         folders: BTreeMap::new(),
         opaque: BTreeSet::new(),
         whiteouts: BTreeSet::new(),
+        left_out: BTreeSet::new(),
         buffer: vec![0; CHUNK],
     };
     unpacking.all()?;
@@ -68,6 +69,8 @@ struct Unpacking<'a, R> {
     folders: BTreeMap<Vec<u8>, FolderEnd>,
     opaque: BTreeSet<Vec<u8>>,
     whiteouts: BTreeSet<Vec<u8>>,
+    /// Devices that can't be made, and links to them.
+    left_out: BTreeSet<Vec<u8>>,
     buffer: Vec<u8>,
 }
 
@@ -219,18 +222,24 @@ impl<R: Read> Unpacking<'_, R> {
         let target = below_root(&entry.link)?;
         let (name, parents) = target.split_last().ok_or_else(missing)?;
         let folder = self.root.open_folder(&parents.join(&b'/')).map_err(|_| missing())?;
-        if target.join(&b'/') == place.path {
+        let path = target.join(&b'/');
+        if path == place.path {
             return Ok(());
         }
         let link = || rustix::fs::linkat(&folder, *name, &place.folder, place.name.as_slice(), AtFlags::empty());
         match rustix::fs::statat(&folder, *name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => self.placing(place, link),
+            Err(_) if self.left_out.contains(&path) => {
+                self.left_out.insert(place.path.clone());
+                Ok(())
+            }
             Err(_) => Err(missing()),
         }
     }
 
     fn make_node(&mut self, entry: &TarEntry, place: &Place, kind: FileType) -> Result<(), UnpackError> {
         if kind != FileType::Fifo && self.settings.owners != Owners::Same {
+            self.left_out.insert(place.path.clone());
             return Ok(());
         }
         let (major, minor) = entry.device;

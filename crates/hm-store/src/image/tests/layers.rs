@@ -6,8 +6,10 @@ use std::path::Path;
 
 use tar::EntryType;
 
+use super::super::unpack::{UnpackSettings, unpack};
 use super::super::{ImageError, ImageLimits, ImageRef, UnpackError};
 use super::make::{Bench, Tar, amd64, whole};
+use crate::files::{Owners, XattrNamespace};
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -188,6 +190,80 @@ fn numbers_that_are_left_out_are_zero() {
     if is_root() {
         assert_eq!((data.uid(), data.gid()), (0, 0));
     }
+}
+
+#[test]
+fn what_has_no_data_has_none_whatever_size_its_header_gives() {
+    let bench = Bench::new();
+    let sized = |header: &mut tar::Header| header.set_size(1024);
+    let linked = |header: &mut tar::Header| {
+        header.set_size(5);
+        header.as_old_mut().linkname[..5].copy_from_slice(b"first");
+    };
+    let tar = Tar::default()
+        .file("first", "12345")
+        .entry("dir", EntryType::Directory, b"", sized)
+        .entry("pipe", EntryType::Fifo, b"", sized)
+        .entry("null", EntryType::Char, b"", |header| {
+            sized(header);
+            header.set_device_major(1).unwrap();
+            header.set_device_minor(3).unwrap();
+        })
+        .entry("hard", EntryType::Link, b"", linked)
+        .entry("soft", EntryType::Symlink, b"", linked)
+        .pax(&[("size", b"2048")])
+        .dir("told-by-pax", 0o755)
+        .entry("old/", EntryType::Regular, b"", |header| {
+            sized(header);
+            header.as_old_mut().linkflag = [0];
+        })
+        .file("after", "x")
+        .end();
+    let root = bench.image(&[tar]).unwrap().layers.remove(0);
+    for name in ["dir", "pipe", "hard", "soft", "told-by-pax", "old", "after"] {
+        assert!(root.join(name).symlink_metadata().is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn links_to_devices_that_are_left_out_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = UnpackSettings {
+        xattrs: XattrNamespace::User,
+        owners: Owners::One,
+        max_entries: 100,
+    };
+    let tar = Tar::default()
+        .dir("dev", 0o755)
+        .entry("dev/null", EntryType::Char, b"", |header| {
+            header.set_device_major(1).unwrap();
+            header.set_device_minor(3).unwrap();
+        })
+        .link(EntryType::Link, "dev/zero", "dev/null")
+        .link(EntryType::Link, "dev/full", "./dev/zero")
+        .file("after", "x");
+    unpack(tar.clone().end().as_slice(), folder.path(), &settings).unwrap();
+    assert!(folder.path().join("after").is_file());
+    assert_eq!(fs::read_dir(folder.path().join("dev")).unwrap().count(), 0);
+    let folder = tempfile::tempdir().unwrap();
+    let missing = tar.link(EntryType::Link, "other", "dev/none").end();
+    assert!(unpack(missing.as_slice(), folder.path(), &settings).is_err());
+}
+
+#[test]
+fn a_layer_that_hides_all_below_it_is_the_lowest() {
+    let bench = Bench::new();
+    let layers = [
+        Tar::default().file("old", "x").end(),
+        Tar::default().file("new", "x").file(".wh..wh..opq", "").end(),
+        Tar::default().file("top", "x").end(),
+    ];
+    let layout = bench.layout("hides");
+    layout.index(&[layout.image(&layers, &serde_json::json!({}))]);
+    let image = bench.resolve(&layout.reference()).unwrap();
+    assert_eq!(image.layers.len(), 2);
+    assert!(image.layers[0].join("new").is_file() && image.layers[1].join("top").is_file());
+    assert_eq!(bench.resolve(&layout.reference()).unwrap(), image);
 }
 
 #[test]
