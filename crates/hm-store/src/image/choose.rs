@@ -3,14 +3,13 @@
 use super::blobs::Blobs;
 use super::digest::{self, sha256};
 use super::documents::{CONTAINERD_NAME, Configuration, Descriptor, DockerImage, Node, REF_NAME};
+use super::search::Search;
 use super::{ImageError, Platform};
 use crate::error::FileError;
 use crate::ids::{ImageDigest, LayerId};
 
 /// Greatest length of a JSON document in bytes.
 const MAX_DOCUMENT: u64 = 16 << 20;
-/// Greatest number of indexes in indexes.
-pub(super) const MAX_DEPTH: usize = 8;
 
 /// One image, ready to be unpacked.
 #[derive(Debug)]
@@ -66,31 +65,37 @@ pub(super) fn in_layout(blobs: &Blobs, tag: Option<&str>, platform: &Platform) -
         .into_iter()
         .filter(Descriptor::is_image)
         .collect();
-    let mut chosen = by_tag(blobs, &top, tag, platform)?;
-    for _ in 0..MAX_DEPTH {
-        let bytes = blob(blobs, &chosen, "manifest")?;
-        let node: Node = parse(blobs, &chosen.digest, &bytes)?;
+    let mut search = Search::new(platform);
+    search.list(&by_tag(blobs, &top, tag)?);
+    while let Some(looked_at) = search.next() {
+        let bytes = blob(blobs, &looked_at, "manifest")?;
+        let node: Node = parse(blobs, &looked_at.digest, &bytes)?;
         match node {
             Node {
                 manifests: Some(manifests),
                 ..
-            } => chosen = by_platform(blobs, &manifests, platform)?,
+            } => search.list(&manifests),
             Node {
                 config: Some(config),
                 layers: Some(layers),
                 ..
             } => {
-                let digest = digest_of(blobs, &chosen.digest)?;
-                return image(blobs, digest, &config, &layers, platform);
+                let digest = digest_of(blobs, &looked_at.digest)?;
+                let image = image(blobs, digest, &config, &layers, platform);
+                if let Some(chosen) = search.judge(image)? {
+                    return Ok(chosen);
+                }
             }
-            Node { .. } => break,
+            Node { .. } => {
+                return Err(ImageError::MediaType {
+                    path: blobs.path().to_owned(),
+                    what: "the manifest",
+                    media_type: looked_at.media_type,
+                });
+            }
         }
     }
-    Err(ImageError::MediaType {
-        path: blobs.path().to_owned(),
-        what: "the manifest",
-        media_type: chosen.media_type,
-    })
+    Err(search.failed(blobs.path()))
 }
 
 /// Chooses in an archive of `docker save`.
@@ -181,7 +186,8 @@ pub(super) fn image(
     })
 }
 
-fn by_tag(blobs: &Blobs, top: &[Descriptor], tag: Option<&str>, platform: &Platform) -> Result<Descriptor, ImageError> {
+/// The image with the tag; several where they are one for several platforms.
+fn by_tag(blobs: &Blobs, top: &[Descriptor], tag: Option<&str>) -> Result<Vec<Descriptor>, ImageError> {
     let named = |image: &Descriptor, tag: &str| {
         [REF_NAME, CONTAINERD_NAME]
             .iter()
@@ -193,11 +199,8 @@ fn by_tag(blobs: &Blobs, top: &[Descriptor], tag: Option<&str>, platform: &Platf
         .collect();
     let different = fitting.iter().any(|image| image.digest != fitting[0].digest);
     match fitting.first() {
-        Some(image) if !different => Ok((*image).clone()),
-        Some(_) if fitting.iter().all(|image| image.platform().is_some()) => {
-            let images: Vec<Descriptor> = fitting.into_iter().cloned().collect();
-            by_platform(blobs, &images, platform)
-        }
+        Some(image) if !different => Ok(vec![(*image).clone()]),
+        Some(_) if fitting.iter().all(|image| image.platform().is_some()) => Ok(fitting.into_iter().cloned().collect()),
         _ => {
             let name = |image: &Descriptor| image.annotation(REF_NAME).unwrap_or(&image.digest).to_owned();
             let (path, tag) = (blobs.path().to_owned(), tag.map(str::to_owned));
@@ -208,23 +211,6 @@ fn by_tag(blobs: &Blobs, top: &[Descriptor], tag: Option<&str>, platform: &Platf
             })
         }
     }
-}
-
-/// The image for a platform.
-pub(super) fn by_platform(blobs: &Blobs, images: &[Descriptor], platform: &Platform) -> Result<Descriptor, ImageError> {
-    let images: Vec<&Descriptor> = images.iter().filter(|image| image.is_image()).collect();
-    let exact = |image: &&&Descriptor| image.platform().as_ref() == Some(platform);
-    let fits = |image: &&&Descriptor| image.platform().is_none_or(|other| platform.accepts(&other));
-    let found = images.iter().find(exact).or_else(|| images.iter().find(fits));
-    found.map(|image| (*image).clone()).ok_or_else(|| ImageError::Platform {
-        path: blobs.path().to_owned(),
-        wanted: platform.to_string(),
-        found: images
-            .iter()
-            .filter_map(|image| image.platform())
-            .map(|platform| platform.to_string())
-            .collect(),
-    })
 }
 
 fn check_platform(blobs: &Blobs, configuration: &Configuration, platform: &Platform) -> Result<(), ImageError> {

@@ -9,6 +9,9 @@ use super::registry::RegistryError;
 use super::tar_stream::TarError;
 use crate::error::{FileError, IndexError};
 
+/// What to do where the store's disk is full.
+pub(super) const FULL_DISK: &str = "make room on the store's disk, or remove images (hm image ls, hm image rm IMAGE)";
+
 /// An image could not be had.
 #[derive(Debug, Error)]
 pub enum ImageError {
@@ -175,6 +178,16 @@ pub enum ImageError {
         /// Layers of the configuration.
         config: usize,
     },
+    /// The image has more layers than can be stacked.
+    #[error("{}: the image has {layers} layers; the kernel stacks at most {most}", path.display())]
+    TooManyLayers {
+        /// The layout or archive.
+        path: PathBuf,
+        /// How many it has.
+        layers: usize,
+        /// How many it may have.
+        most: usize,
+    },
     /// A layer can't be unpacked.
     #[error("{}: layer {digest} can't be unpacked", path.display())]
     Unpack {
@@ -278,14 +291,37 @@ impl ImageError {
                 source: UnpackError::Owner { .. },
                 ..
             } => "get more subordinate ids: usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER".to_owned(),
+            Self::Unpack {
+                source: UnpackError::Entry { source, .. },
+                ..
+            } if source.kind() == io::ErrorKind::StorageFull => FULL_DISK.to_owned(),
+            Self::File(error) if error.source.kind() == io::ErrorKind::StorageFull => FULL_DISK.to_owned(),
+            Self::Unpack {
+                source: UnpackError::Tar(TarError::Read { source, .. }),
+                ..
+            } if source.kind() == io::ErrorKind::Unsupported => {
+                "make the image with layers of gzip or zstd: skopeo copy --dest-compress-format gzip …".to_owned()
+            }
+            Self::Unpack { .. } => {
+                "fetch or make the image again; if it stays so its maker has to mend it, or unpack it and use dir:PATH"
+                    .to_owned()
+            }
+            Self::MediaType { media_type, .. }
+                if media_type.ends_with("schemaVersion 1") || media_type.contains("manifest.v1+") =>
+            {
+                "its format is from before 2016 (schema 1): pull it with an old Docker and push it with a new one"
+                    .to_owned()
+            }
+            Self::TooManyLayers { .. } => {
+                "make the image with fewer layers: docker build --squash, or docker export".to_owned()
+            }
             Self::WrongKind { .. }
             | Self::Ended { .. }
             | Self::File(_)
             | Self::Index(_)
             | Self::BadDigest { .. }
             | Self::TooLarge { .. }
-            | Self::MediaType { .. }
-            | Self::Unpack { .. } => return None,
+            | Self::MediaType { .. } => return None,
         };
         Some(fix)
     }

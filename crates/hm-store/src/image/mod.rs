@@ -24,6 +24,7 @@ mod read_ahead;
 mod reference;
 mod registry;
 mod resolve;
+mod search;
 mod stat_entry;
 mod tar_stream;
 #[cfg(test)]

@@ -23,6 +23,7 @@ use crate::image::choose::{self, Chosen};
 use crate::image::documents::{Descriptor, Node};
 use crate::image::known::{Came, NotedImage, PackedLayer};
 use crate::image::layers::{AT_ONCE, UnpackingLayers};
+use crate::image::search::Search;
 use crate::image::{ImageError, ImageLimits, Platform, RegistryRef, ResolvedImage};
 use crate::store::Store;
 
@@ -201,38 +202,43 @@ impl Puller {
         };
         let Document { mut bytes, mut digest } = repository.manifest(self.name()).await?;
         let top = digest;
-        for _ in 0..choose::MAX_DEPTH {
+        let mut search = Search::new(&self.platform);
+        loop {
             let node: Node = choose::parse(&blobs, "manifest", &bytes)?;
             match node {
                 Node {
                     manifests: Some(manifests),
                     ..
-                } => {
-                    let chosen = choose::by_platform(&blobs, &manifests, &self.platform)?;
-                    let name = choose::digest_of(&blobs, &chosen.digest)?;
-                    Document { bytes, digest } = repository.manifest(&name.to_string()).await?;
-                }
+                } => search.list(&manifests),
                 Node {
                     config: Some(config),
                     layers: Some(layers),
                     ..
                 } => {
                     self.configuration(&mut blobs, &config).await?;
-                    let chosen = choose::image(&blobs, digest, &config, &layers, &self.platform)?;
-                    let documents = match blobs {
-                        Blobs::Fetched { documents, .. } => documents,
-                        Blobs::Folder(_) | Blobs::Archive { .. } => HashMap::new(),
-                    };
-                    return Ok(Found { top, chosen, documents });
+                    let image = choose::image(&blobs, digest, &config, &layers, &self.platform);
+                    if let Some(chosen) = search.judge(image)? {
+                        let documents = match blobs {
+                            Blobs::Fetched { documents, .. } => documents,
+                            Blobs::Folder(_) | Blobs::Archive { .. } => HashMap::new(),
+                        };
+                        return Ok(Found { top, chosen, documents });
+                    }
                 }
-                Node { .. } => break,
+                Node { .. } => {
+                    return Err(ImageError::MediaType {
+                        path: blobs.path().to_owned(),
+                        what: "the manifest",
+                        media_type: media_type(&bytes),
+                    });
+                }
             }
+            let Some(next) = search.next() else {
+                return Err(search.failed(blobs.path()));
+            };
+            let name = choose::digest_of(&blobs, &next.digest)?;
+            Document { bytes, digest } = repository.manifest(&name.to_string()).await?;
         }
-        Err(ImageError::MediaType {
-            path: blobs.path().to_owned(),
-            what: "the manifest",
-            media_type: media_type(&bytes),
-        })
     }
 
     async fn configuration(&self, blobs: &mut Blobs, config: &Descriptor) -> Result<(), ImageError> {

@@ -185,6 +185,60 @@ fn the_image_for_the_platform_is_chosen() {
 }
 
 #[test]
+fn lists_that_turn_out_to_be_for_others_are_given_up() {
+    let bench = Bench::new();
+    let layout = bench.layout("lists");
+    let image = |architecture: &str| layout.stored_image(&stored(architecture), architecture, &json!({}));
+    let list = |images: &[Value]| layout.json(INDEX, &json!({ "manifests": images }));
+    layout.index(&[list(&[
+        list(&[on(image("riscv64"), "riscv64")]),
+        image("arm64"),
+        list(&[image("s390x"), list(&[image("amd64")])]),
+    ])]);
+    let found = bench.resolve(&layout.reference()).unwrap();
+    assert!(found.layers[0].join("amd64").is_file());
+    let reference = ImageRef::parse(&layout.reference()).unwrap();
+    let error = bench.store.resolve_image(&reference, &platform("loong64")).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.ends_with("no image for linux/loong64; it holds linux/riscv64, linux/arm64, linux/s390x, linux/amd64"),
+        "{text}"
+    );
+}
+
+#[test]
+fn zstd_layers_may_begin_with_a_frame_to_be_skipped() {
+    let bench = Bench::new();
+    let layout = bench.layout("skippable");
+    let frame = [
+        &[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0],
+        b"abcd".as_slice(),
+        &zstd(&layer("one")),
+    ]
+    .concat();
+    layout.index(&[layout.stored_image(&[(frame, digest(&layer("one")))], "amd64", &json!({}))]);
+    let image = bench.resolve(&layout.reference()).unwrap();
+    assert!(image.layers[0].join("one").is_file());
+}
+
+#[test]
+fn unknown_compression_is_named() {
+    for (start, name) in [(b"\xfd7zXZ\0".as_slice(), "xz"), (b"BZh91AY&SY", "bzip2")] {
+        let bench = Bench::new();
+        let layout = bench.layout("compressed");
+        let bytes = [start, &[7; 2000]].concat();
+        layout.index(&[layout.stored_image(&[(bytes, digest(b""))], "amd64", &json!({}))]);
+        let error = bench.resolve(&layout.reference()).unwrap_err();
+        let text = whole(&error);
+        assert!(
+            text.ends_with(&format!("it is compressed with {name}; hm reads gzip and zstd")),
+            "{text}"
+        );
+        assert!(error.fix().is_some());
+    }
+}
+
+#[test]
 fn the_image_with_the_tag_is_chosen() {
     let bench = Bench::new();
     let layout = bench.layout("tags");
