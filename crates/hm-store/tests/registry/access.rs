@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use hm_store::ImageSettings;
-use hm_store::image::DockerConfig;
+use hm_store::image::{DockerConfig, RegistryError};
 
 use crate::fake::{Fake, Reply, Request};
 use crate::made::{Layer, Made, noise};
@@ -129,6 +130,70 @@ async fn helpers_are_asked() {
 
     let error = registry_error(world.pull(&format!("{host}/o/other:t"), settings("missing")).await);
     assert!(crate::world::whole(&error).contains("docker-credential-missing"));
+}
+
+/// What a pull says whose credential helper is this script, which has so long to answer.
+async fn helped(script: &str, limit: Duration) -> Result<(), RegistryError> {
+    let fake = token_server(100, |request| request.header("authorization") == Some("Basic dTpw"));
+    let (host, world) = (fake.host(), World::new());
+    let folder = world.base.path().to_owned();
+    let path = folder.join("docker-credential-test");
+    let script = script.replace("FOLDER", folder.to_str().unwrap());
+    fs::write(&path, format!("#!/bin/sh\nread server\n{script}\n")).unwrap();
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut settings = with_config(&host, r#"{"credHelpers":{"HOST":"test"}}"#);
+    settings.registry.helper_path = Some(folder.into());
+    settings.registry.timeouts.helper = limit;
+    match world.pull(&format!("{host}/o/i:t"), settings).await {
+        Ok(_) => Ok(()),
+        failed @ Err(_) => Err(registry_error(failed)),
+    }
+}
+
+const LONG: Duration = Duration::from_mins(10);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn helpers_without_end_are_ended() {
+    for stream in ["", " >&2"] {
+        let error = helped(&format!("exec cat /dev/zero{stream}"), LONG).await.unwrap_err();
+        let text = crate::world::whole(&error);
+        assert!(text.contains("more than 1 MiB"), "{text}");
+        assert_eq!(error.code(), "registry_credentials");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_children_of_a_silent_helper_end_with_it() {
+    // The other end of the pipe is open as long as one of them lives.
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).unwrap()
+    });
+    let script = format!("exec 9>{}; echo alive >&9; sleep 600; echo", pipe.display());
+    let error = helped(&script, Duration::from_millis(300)).await.unwrap_err();
+    assert!(crate::world::whole(&error).contains("did not answer"));
+    assert_eq!(reader.join().unwrap(), "alive\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_outlives_its_helper_is_not_waited_for() {
+    let answer = r#"printf '{"ServerURL":"s","Username":"u","Secret":"p"}'"#;
+    let script = format!("sleep 600 & echo $! > FOLDER/pid; {answer}");
+    let world = tempfile::tempdir().unwrap();
+    let script = script.replace("FOLDER", world.path().to_str().unwrap());
+    let begun = Instant::now();
+    helped(&script, LONG).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_mins(5));
+    let pid: i32 = fs::read_to_string(world.path().join("pid"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it lives on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

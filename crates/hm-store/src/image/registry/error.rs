@@ -122,6 +122,12 @@ pub enum RegistryError {
         /// The digest of what came.
         found: String,
     },
+    /// A mirror answers with something else.
+    #[error("what {host} sent is no image manifest")]
+    NoManifest {
+        /// The mirror.
+        host: String,
+    },
     /// More bytes than the image says.
     #[error("{reference}: {host} sends more for the {what} {digest} than the {size} bytes that it has")]
     TooLong {
@@ -266,6 +272,12 @@ pub enum HelperError {
         /// How long it had.
         limit: Duration,
     },
+    /// It says more than any credentials are long.
+    #[error("{program} printed more than 1 MiB")]
+    TooLong {
+        /// Its name.
+        program: String,
+    },
     /// It answered something else than credentials.
     #[error("{program} gave an answer that can't be read")]
     Answer {
@@ -288,7 +300,7 @@ impl RegistryError {
             Self::Server { .. } => "registry_failed",
             Self::Unreachable { .. } | Self::Cut { .. } => "registry_unreachable",
             Self::DigestMismatch { .. } => "image_digest_mismatch",
-            Self::TooLong { .. } | Self::WrongRange { .. } => "registry_protocol",
+            Self::TooLong { .. } | Self::NoManifest { .. } | Self::WrongRange { .. } => "registry_protocol",
             Self::Helper { .. } | Self::BrokenCredentials { .. } => "registry_credentials",
             Self::Authority(_) | Self::Address { .. } | Self::Client(_) => "registry_settings",
             Self::File(_) | Self::Index(_) => "store_unavailable",
@@ -318,7 +330,7 @@ impl RegistryError {
                 "check the network and HTTPS_PROXY; a build whose images are in the store needs neither: hm run --offline"
                     .to_owned()
             }
-            Self::DigestMismatch { .. } | Self::TooLong { .. } => {
+            Self::DigestMismatch { .. } | Self::TooLong { .. } | Self::NoManifest { .. } => {
                 "the registry or something between it and here is broken: try another network or mirror".to_owned()
             }
             Self::Helper { source: HelperError::Missing { program }, .. } => {
