@@ -21,7 +21,7 @@ pub(super) trait Arrivals: Send + Sync {
 
     /// Nobody reads the layer any more; `unpacked` tells whether all of it was read and is right. An error is why it was
     /// not.
-    fn read(&self, layer: usize, unpacked: bool) -> Result<(), ImageError>;
+    fn read(&self, layer: usize, unpacked: bool) -> Result<Reading, ImageError>;
 
     /// The layer is in the store.
     fn placed(&self, layer: usize) -> Result<(), ImageError>;
@@ -36,6 +36,14 @@ pub(super) enum Arrival {
     Readable,
 }
 
+/// Whether a layer has to be read once more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reading {
+    Over,
+    /// Its bytes were wrong, and it came anew.
+    Again,
+}
+
 /// Layers of an image on this machine.
 pub(super) struct AllThere(pub(super) Store);
 
@@ -48,8 +56,8 @@ impl Arrivals for AllThere {
         }
     }
 
-    fn read(&self, _: usize, _: bool) -> Result<(), ImageError> {
-        Ok(())
+    fn read(&self, _: usize, _: bool) -> Result<Reading, ImageError> {
+        Ok(Reading::Over)
     }
 
     fn placed(&self, _: usize) -> Result<(), ImageError> {
@@ -144,11 +152,13 @@ impl<A: Arrivals> UnpackingLayers<A> {
     fn one(&self, number: usize, id: &LayerId, source: &LayerSource) -> Result<bool, ImageError> {
         let unpacked = match self.arrivals.wait(number, id)? {
             Arrival::Present => None,
-            Arrival::Readable => {
+            Arrival::Readable => loop {
                 let unpacked = UnpackedLayer::make(&self.store, &self.blobs, source, &self.limits);
-                self.arrivals.read(number, unpacked.is_ok())?;
-                Some(unpacked?)
-            }
+                match self.arrivals.read(number, unpacked.is_ok())? {
+                    Reading::Over => break Some(unpacked?),
+                    Reading::Again => {}
+                }
+            },
         };
         if !self.wait_for_turn(number) {
             return Ok(false);

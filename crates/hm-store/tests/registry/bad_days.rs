@@ -106,6 +106,114 @@ async fn a_server_without_ranges_begins_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_refuses_ranges_is_asked_for_the_whole() {
+    let (made, _) = one_layer();
+    let fake = Fake::start(made, |request| match request.header("range") {
+        Some(_) => Reply::Other(416, Vec::new(), String::new()),
+        None if request.is_blob() && request.earlier == 0 => Reply::Cut(300),
+        None => Reply::Whole,
+    });
+    let (host, world) = (fake.host(), World::new());
+    let image = world.pull(&format!("{host}/o/i:t"), settings(&[&host])).await.unwrap();
+    assert_eq!(read(&image, 0, "big"), noise(3, 400 << 10));
+
+    // The same where an earlier pull left what has to be gone on with.
+    let (made, _) = one_layer();
+    let world = World::new();
+    let cutting = Fake::start(made.clone(), |request| match request.header("range") {
+        Some(_) => Reply::Cut(0),
+        None => Reply::Cut(5000),
+    });
+    let host = cutting.host();
+    let reference = format!("{host}/o/i:t");
+    world.pull(&reference, settings(&[&host])).await.unwrap_err();
+    assert!(world.partial_bytes() > 0);
+    let refusing = Fake::start(made, |request| match request.header("range") {
+        Some(_) => Reply::Other(416, Vec::new(), String::new()),
+        None => Reply::Serve,
+    });
+    let host = refusing.host();
+    let image = world.pull(&format!("{host}/o/i:t"), settings(&[&host])).await.unwrap();
+    assert_eq!(read(&image, 0, "big"), noise(3, 400 << 10));
+}
+
+/// A pull from a registry with a mirror that does as it likes; what the mirror was told to have done wrong, and how often
+/// the registry was asked for the layer.
+async fn with_mirror(rule: impl Fn(&crate::fake::Request) -> Reply + Send + Sync + 'static) -> (Vec<String>, usize) {
+    let (made, layer) = one_layer();
+    let (mirror, registry) = (Fake::start(made.clone(), rule), Fake::good(made));
+    let (host, world) = (registry.host(), World::new());
+    let mut settings = settings(&[&host]);
+    settings.registry.mirrors = [(host.clone(), vec![format!("http://{}", mirror.host())])].into();
+    let image = world.pull(&format!("{host}/o/i:t"), settings.clone()).await.unwrap();
+    assert_eq!(read(&image, 0, "big"), noise(3, 400 << 10));
+    let fetching = World::new();
+    fetching.fetch(&format!("{host}/o/i:t"), settings).await.unwrap();
+    assert_eq!(fetching.kept().len(), 1);
+    assert_eq!(fetching.told("mirror"), world.told("mirror"));
+    let requests = registry.requests();
+    let times = requests
+        .iter()
+        .filter(|request| request.path.ends_with(&layer.digest()));
+    (world.told("mirror"), times.count())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_that_sends_no_manifest_is_passed_over() {
+    for body in ["{}", "<html>log in</html>", r#"{"schemaVersion":2}"#] {
+        let rule = move |request: &crate::fake::Request| {
+            if request.path.contains("/manifests/") {
+                Reply::Other(200, Vec::new(), body.to_owned())
+            } else {
+                Reply::Serve
+            }
+        };
+        let (told, _) = with_mirror(rule).await;
+        assert_eq!(told.len(), 1, "{body}");
+    }
+    let (told, _) = with_mirror(|request| {
+        if request.is_blob() {
+            Reply::Serve
+        } else {
+            Reply::Corrupt
+        }
+    })
+    .await;
+    assert_eq!(told.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_that_sends_a_wrong_layer_is_passed_over() {
+    let (_, layer) = one_layer();
+    let wanted = layer.digest();
+    let is_layer = move |request: &crate::fake::Request| request.path.ends_with(&wanted);
+    let wrong = is_layer.clone();
+    let (told, times) = with_mirror(move |request| if wrong(request) { Reply::Corrupt } else { Reply::Serve }).await;
+    assert_eq!((told.len(), times), (1, 2));
+    // What unpacks to nothing, too long, and wrong from the start.
+    let wrong = is_layer.clone();
+    let garbage = move |request: &crate::fake::Request| {
+        if wrong(request) {
+            Reply::Other(200, Vec::new(), "x".repeat(layer.bytes.len()))
+        } else {
+            Reply::Serve
+        }
+    };
+    let (told, times) = with_mirror(garbage).await;
+    assert_eq!((told.len(), times), (1, 2));
+    let wrong = is_layer.clone();
+    let too_long = move |request: &crate::fake::Request| {
+        if wrong(request) {
+            Reply::Other(200, Vec::new(), "x".repeat(1 << 20))
+        } else {
+            Reply::Serve
+        }
+    };
+    let (told, _) = with_mirror(too_long).await;
+    assert_eq!(told.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_an_earlier_pull_left_damaged_is_loaded_anew() {
     let (made, layer) = one_layer();
     let world = World::new();

@@ -42,6 +42,11 @@ impl From<RegistryError> for Failure {
 }
 
 impl Failure {
+    /// The server has no such part of what it was asked for, or knows of none.
+    pub(super) fn is_refused_range(&self) -> bool {
+        matches!(&self.error, RegistryError::Server { source, .. } if source.status == StatusCode::RANGE_NOT_SATISFIABLE)
+    }
+
     pub(super) fn unreachable(host: &str, with_tls: bool, error: reqwest::Error) -> Self {
         let tls = tls_error(&error);
         // What a server without TLS answers is no TLS message.

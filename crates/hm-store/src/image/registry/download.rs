@@ -85,14 +85,7 @@ pub(super) async fn download(
         }
         partial.clear()?;
     }
-    if let Some(writer) = &writer {
-        writer.readable(partial.reader()?);
-    }
-    let (mut partial, found, writer) = download.run(partial, 0, writer).await?;
-    if found != wanted.blob {
-        partial.clear()?;
-        return Err(repository.mismatch(download.server(), "layer", &wanted.blob, &found));
-    }
+    let (partial, writer) = download.whole(partial, writer).await?;
     drop(permit);
     download.done(partial, None, writer).await
 }
@@ -137,6 +130,49 @@ impl<'a> Download<'a> {
         })
     }
 
+    /// Loads all of it into the empty file, from one server after the other until its digest is right.
+    async fn whole(
+        &mut self,
+        mut partial: Partial,
+        mut writer: Option<Writer>,
+    ) -> Result<(Partial, Option<Writer>), RegistryError> {
+        loop {
+            if let Some(writer) = &writer {
+                writer.readable(partial.reader()?);
+            }
+            let first = self.endpoint;
+            let found;
+            (partial, found, writer) = self.run(partial, 0, writer).await?;
+            if found == self.wanted.blob {
+                return Ok((partial, writer));
+            }
+            partial.clear()?;
+            // Where several servers had a share in it the last may be right.
+            if first == self.endpoint {
+                let error = self
+                    .repository
+                    .mismatch(self.server(), "layer", &self.wanted.blob, &found);
+                self.give_up(error)?;
+            }
+            if let Some(writer) = &writer {
+                writer.anew();
+            }
+        }
+    }
+
+    /// Goes on to the next server.
+    ///
+    /// # Errors
+    /// The server's, where it is the last.
+    fn give_up(&mut self, error: RegistryError) -> Result<(), RegistryError> {
+        if self.endpoint + 1 == self.repository.endpoints.len() {
+            return Err(error);
+        }
+        self.repository.mirror_failed(self.server(), &error);
+        self.endpoint += 1;
+        Ok(())
+    }
+
     /// Loads what is missing; gives the digest of all.
     async fn run(
         &mut self,
@@ -164,11 +200,7 @@ impl<'a> Download<'a> {
         loop {
             match self.fetch_from(self.server(), &mut got, pieces).await {
                 Ok(()) => return Ok(()),
-                Err(error) if self.endpoint + 1 < self.repository.endpoints.len() => {
-                    self.repository.mirror_failed(self.server(), &error);
-                    self.endpoint += 1;
-                }
-                Err(error) => return Err(error),
+                Err(error) => self.give_up(error)?,
             }
         }
     }
@@ -181,12 +213,13 @@ impl<'a> Download<'a> {
     ) -> Result<(), RegistryError> {
         let path = format!("blobs/{}", self.wanted.blob);
         let mut attempts = self.repository.attempts_at(endpoint);
+        let mut ranges = true;
         while *got < self.wanted.size {
             let ask = Ask {
                 method: Method::GET,
                 path: &path,
                 accept: None,
-                from: *got,
+                from: if ranges { *got } else { 0 },
             };
             let before = *got;
             let failure = match self.repository.ask_once(endpoint, &ask).await {
@@ -194,6 +227,11 @@ impl<'a> Download<'a> {
                     Ok(()) => return Ok(()),
                     Err(failure) => failure,
                 },
+                // It may take the whole for an answer, the known part of which is passed over.
+                Err(failure) if ask.from > 0 && failure.is_refused_range() => {
+                    ranges = false;
+                    continue;
+                }
                 Err(failure) => failure,
             };
             if *got > before {

@@ -25,6 +25,10 @@ struct State {
     /// Open, so that it can be read to its end whatever becomes of its name.
     file: Option<Arc<File>>,
     written: u64,
+    /// How often the layer came anew.
+    round: u32,
+    /// The round of which the last reader reads.
+    opened: u32,
     /// Kept until the layer is unpacked, so that no other process loads it once more.
     done: Option<Partial>,
 }
@@ -67,12 +71,21 @@ impl Growing {
         self.lock().done.take()
     }
 
+    /// Whether the layer came anew since it was last opened, so that what was read is of no use.
+    pub(super) fn came_anew(&self) -> bool {
+        let state = self.lock();
+        state.opened != state.round
+    }
+
     /// A reader from the start. Reading waits for what isn't there yet.
     pub(in crate::image) fn open(&self) -> Option<impl Read + Send + use<>> {
-        let file = self.lock().file.clone()?;
+        let mut state = self.wait_while(|state| state.phase == Phase::Waiting);
+        let file = state.file.clone()?;
+        state.opened = state.round;
         Some(Reader {
             growing: self.clone(),
             file,
+            round: state.round,
             at: 0,
             readable: 0,
         })
@@ -110,6 +123,16 @@ impl Writer {
         });
     }
 
+    /// What came is wrong, and the layer comes once more.
+    pub(super) fn anew(&self) {
+        self.change(|state| {
+            state.round += 1;
+            state.written = 0;
+            state.file = None;
+            state.phase = Phase::Waiting;
+        });
+    }
+
     pub(super) fn written(&self, written: u64) {
         self.change(|state| state.written = written);
     }
@@ -143,6 +166,7 @@ impl Drop for Writer {
 struct Reader {
     growing: Growing,
     file: Arc<File>,
+    round: u32,
     at: u64,
     /// As far as the file is known to go.
     readable: u64,
@@ -151,11 +175,11 @@ struct Reader {
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at == self.readable {
-            let at = self.at;
+            let (at, round) = (self.at, self.round);
             let state = self
                 .growing
-                .wait_while(|state| state.phase == Phase::Coming && state.written <= at);
-            if state.phase == Phase::Failed {
+                .wait_while(|state| state.round == round && state.phase == Phase::Coming && state.written <= at);
+            if state.phase == Phase::Failed || state.round != round {
                 return Err(io::Error::other("the rest of the layer did not come"));
             }
             self.readable = state.written;

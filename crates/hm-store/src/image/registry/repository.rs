@@ -15,6 +15,7 @@ use super::{PullEvent, PullObserver, RegistryError, RegistrySettings, RetrySetti
 use crate::ids::ImageDigest;
 use crate::image::RegistryRef;
 use crate::image::digest::sha256;
+use crate::image::documents::Node;
 use crate::store::Store;
 
 /// Greatest length of a manifest or configuration in bytes.
@@ -106,33 +107,54 @@ impl Repository {
             accept,
             from: 0,
         };
-        let mut attempts = Attempts::new(self.settings.retry);
-        loop {
-            let (response, endpoint) = self.ask_all(&ask).await?;
-            let told = accept.and_then(|_| content_digest(response.headers()));
-            let bytes = match body(response, MAX_DOCUMENT + 1).await {
-                Ok(bytes) => bytes,
+        let (last, mirrors) = self.servers();
+        for mirror in mirrors {
+            match self.document_of(mirror, &ask, what, expected).await {
+                Ok(document) => return Ok(document),
+                Err(error) => self.mirror_failed(mirror, &error),
+            }
+        }
+        self.document_of(last, &ask, what, expected).await
+    }
+
+    async fn document_of(
+        &self,
+        endpoint: &Endpoint,
+        ask: &Ask<'_>,
+        what: &'static str,
+        expected: Option<ImageDigest>,
+    ) -> Result<Document, RegistryError> {
+        let mut attempts = self.attempts_at(endpoint);
+        let (told, bytes) = loop {
+            let response = self.ask_often(endpoint, ask).await?;
+            let told = ask.accept.and_then(|_| content_digest(response.headers()));
+            match body(response, MAX_DOCUMENT + 1).await {
+                Ok(bytes) => break (told, bytes),
                 Err(error) => {
                     let failure = Failure::unreachable(&endpoint.name, endpoint.with_tls, error);
                     self.wait(failure, &mut attempts).await?;
-                    continue;
                 }
-            };
-            if bytes.len() > MAX_DOCUMENT {
-                return Err(RegistryError::TooLong {
-                    reference: self.reference.to_string(),
-                    host: endpoint.name.clone(),
-                    what,
-                    digest: path.to_owned(),
-                    size: MAX_DOCUMENT as u64,
-                });
             }
-            let found = sha256(&bytes);
-            return match expected.or(told).filter(|expected| *expected != found) {
-                Some(expected) => Err(self.mismatch(endpoint, what, &expected, &found)),
-                None => Ok(Document { bytes, digest: found }),
-            };
+        };
+        if bytes.len() > MAX_DOCUMENT {
+            return Err(RegistryError::TooLong {
+                reference: self.reference.to_string(),
+                host: endpoint.name.clone(),
+                what,
+                digest: ask.path.to_owned(),
+                size: MAX_DOCUMENT as u64,
+            });
         }
+        let found = sha256(&bytes);
+        if let Some(expected) = expected.or(told).filter(|expected| *expected != found) {
+            return Err(self.mismatch(endpoint, what, &expected, &found));
+        }
+        // What the registry itself calls a manifest is looked at by whoever asked for it.
+        if endpoint.is_mirror && ask.accept.is_some() && !is_manifest(&bytes) {
+            let host = endpoint.name.clone();
+            return Err(RegistryError::NoManifest { host });
+        }
+        Ok(Document { bytes, digest: found })
     }
 
     pub(super) fn mismatch(
@@ -151,12 +173,16 @@ impl Repository {
         }
     }
 
+    /// The registry itself, and the mirrors that are asked before it.
+    fn servers(&self) -> (&Endpoint, &[Endpoint]) {
+        self.endpoints
+            .split_last()
+            .expect("the registry itself is always among them")
+    }
+
     /// Asks the servers one after the other, each as often as it is worth.
     async fn ask_all(&self, ask: &Ask<'_>) -> Result<(Response, &Endpoint), RegistryError> {
-        let (last, mirrors) = self
-            .endpoints
-            .split_last()
-            .expect("the registry itself is always among them");
+        let (last, mirrors) = self.servers();
         for mirror in mirrors {
             match self.ask_often(mirror, ask).await {
                 Ok(response) => return Ok((response, mirror)),
@@ -273,6 +299,11 @@ impl Repository {
             .await
             .map_err(|error| Failure::unreachable(&endpoint.name, endpoint.with_tls, error))
     }
+}
+
+fn is_manifest(bytes: &[u8]) -> bool {
+    let node = serde_json::from_slice::<Node>(bytes);
+    node.is_ok_and(|node| node.manifests.is_some() || node.config.is_some() && node.layers.is_some())
 }
 
 fn content_digest(headers: &HeaderMap) -> Option<ImageDigest> {

@@ -8,7 +8,7 @@ use crate::ids::LayerId;
 use crate::image::blobs::Blobs;
 use crate::image::choose::LayerSource;
 use crate::image::known::{NotedImage, PackedLayer};
-use crate::image::layers::{Arrival, Arrivals, UnpackingLayers};
+use crate::image::layers::{Arrival, Arrivals, Reading, UnpackingLayers};
 use crate::image::{ImageError, ImageLimits};
 use crate::store::Store;
 
@@ -79,14 +79,14 @@ impl Arrivals for Kept {
         Ok(Arrival::Readable)
     }
 
-    fn read(&self, layer: usize, unpacked: bool) -> Result<(), ImageError> {
+    fn read(&self, layer: usize, unpacked: bool) -> Result<Reading, ImageError> {
         if unpacked {
-            return Ok(());
+            return Ok(Reading::Over);
         }
         self.unlock(layer)?;
         let (packed, _) = &self.layers[layer];
         if self.store.right_blob(&packed.blob)?.is_some() {
-            return Ok(());
+            return Ok(Reading::Over);
         }
         Err(ImageError::Lost {
             reference: self.reference.clone(),

@@ -8,7 +8,7 @@ use super::{PullEvent, RegistryError};
 use crate::ids::LayerId;
 use crate::image::ImageError;
 use crate::image::choose::LayerSource;
-use crate::image::layers::{Arrival, Arrivals};
+use crate::image::layers::{Arrival, Arrivals, Reading};
 
 /// Layers that are being downloaded.
 #[derive(Debug)]
@@ -48,15 +48,21 @@ impl Arrivals for Arriving {
     }
 
     /// What could not be unpacked is of no use to a later pull, unless the download is why.
-    fn read(&self, layer: usize, unpacked: bool) -> Result<(), ImageError> {
+    fn read(&self, layer: usize, unpacked: bool) -> Result<Reading, ImageError> {
         let growing = &self.layers[layer].growing;
         if growing.wait_for_end() == Phase::Failed {
             return Err(self.given_up(layer));
         }
-        if !unpacked && let Some(file) = growing.take_done() {
+        if unpacked {
+            return Ok(Reading::Over);
+        }
+        if growing.came_anew() {
+            return Ok(Reading::Again);
+        }
+        if let Some(file) = growing.take_done() {
             file.remove()?;
         }
-        Ok(())
+        Ok(Reading::Over)
     }
 
     fn placed(&self, layer: usize) -> Result<(), ImageError> {
