@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::entry::Value;
-use crate::settings::{OutputFormat, SandboxNetwork, SandboxOverlay, Settings, WorkspaceSettings};
+use crate::settings::{OutputFormat, SandboxNetwork, SandboxRoots, Settings, WorkspaceSettings};
 use crate::value::{Complaint, bytes, list, number, path, text, word};
 
 /// Every key, with dots between its parts.
@@ -21,7 +21,7 @@ pub const KEYS: [&str; 14] = [
     "sandbox.insecure_registries",
     "sandbox.mirrors",
     "sandbox.network",
-    "sandbox.overlay",
+    "sandbox.roots",
     "store.dir",
     "workspace.include",
 ];
@@ -34,7 +34,7 @@ const NETWORKS: [(&str, SandboxNetwork); 3] = [
     ("none", SandboxNetwork::None),
 ];
 
-const OVERLAYS: [(&str, SandboxOverlay); 2] = [("fuse", SandboxOverlay::Fuse), ("kernel", SandboxOverlay::Kernel)];
+const ROOTS: [(&str, SandboxRoots); 2] = [("auto", SandboxRoots::Auto), ("copies", SandboxRoots::Copies)];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Included {
@@ -61,7 +61,7 @@ pub(crate) fn set(settings: &mut Settings, key: &str, value: &Value, home: Optio
         "sandbox.mirrors" => settings.sandbox.mirrors = list(value, mirror)?,
         "sandbox.expose" => settings.sandbox.expose = list(value, |item| path(item, home))?,
         "sandbox.network" => settings.sandbox.network = Some(word(value, &NETWORKS)?),
-        "sandbox.overlay" => settings.sandbox.overlay = word(value, &OVERLAYS)?,
+        "sandbox.roots" => settings.sandbox.roots = word(value, &ROOTS)?,
         "store.dir" => settings.store_dir = Some(path(value, home)?),
         "workspace.include" => {
             let included = list(value, |item| word(item, &INCLUDED))?;

@@ -17,4 +17,4 @@ pub use file::ConfigFile;
 pub use keys::KEYS;
 pub use layers::{FlagValue, Layers, Resolved};
 pub use places::{project_config_paths, user_config_path};
-pub use settings::{OutputFormat, SandboxNetwork, SandboxOverlay, SandboxSettings, Settings, WorkspaceSettings};
+pub use settings::{OutputFormat, SandboxNetwork, SandboxRoots, SandboxSettings, Settings, WorkspaceSettings};

@@ -41,8 +41,8 @@ pub enum OutputFormat {
 pub struct SandboxSettings {
     /// Network of steps that name none; where absent the most private one that steps can have and still reach others.
     pub network: Option<SandboxNetwork>,
-    /// What mounts the roots of steps, for an ordinary user.
-    pub overlay: SandboxOverlay,
+    /// What the roots of steps are.
+    pub roots: SandboxRoots,
     /// Folders of this machine that steps on the `host` image see, read-only, at the same place.
     pub expose: Vec<PathBuf>,
     /// Registries, and where their images are looked for first.
@@ -53,14 +53,14 @@ pub struct SandboxSettings {
     pub ca_files: Vec<PathBuf>,
 }
 
-/// What mounts the roots of steps.
+/// What the roots of steps are.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum SandboxOverlay {
-    /// The kernel.
+pub enum SandboxRoots {
+    /// Overlays where the kernel mounts them, else copies.
     #[default]
-    Kernel,
-    /// fuse-overlayfs(1), for kernels that refuse.
-    Fuse,
+    Auto,
+    /// Copies.
+    Copies,
 }
 
 /// Which network steps see.
@@ -95,7 +95,7 @@ impl Default for Settings {
             cache_max_bytes: None,
             sandbox: SandboxSettings {
                 network: None,
-                overlay: SandboxOverlay::Kernel,
+                roots: SandboxRoots::Auto,
                 expose: Vec::new(),
                 mirrors: Vec::new(),
                 insecure_registries: Vec::new(),

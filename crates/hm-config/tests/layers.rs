@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hm_config::{
-    ConfigError, ConfigFile, FlagValue, KEYS, Layers, OutputFormat, SandboxNetwork, SandboxOverlay, SandboxSettings,
+    ConfigError, ConfigFile, FlagValue, KEYS, Layers, OutputFormat, SandboxNetwork, SandboxRoots, SandboxSettings,
     Settings, WorkspaceSettings, project_config_paths, user_config_path,
 };
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ store = { dir = "/var/hm" }
 
 [sandbox]
 network = "none"
-overlay = "fuse"
+roots = "copies"
 expose = ["~/.cargo", "/opt/tools"]
 mirrors = ["docker.io=http://m.example:5000/hub", "docker.io=n.example"]
 insecure_registries = ["localhost:5000"]
@@ -106,7 +106,7 @@ fn every_key() -> Settings {
         cache_max_bytes: Some(20 << 30),
         sandbox: SandboxSettings {
             network: Some(SandboxNetwork::None),
-            overlay: SandboxOverlay::Fuse,
+            roots: SandboxRoots::Copies,
             expose: vec![PathBuf::from("/home/u/.cargo"), PathBuf::from("/opt/tools")],
             mirrors: vec![
                 ("docker.io".to_owned(), "http://m.example:5000/hub".to_owned()),
@@ -144,7 +144,7 @@ fn variables_set_every_key() {
         ("HM_CACHE__MAX_BYTES", "20GiB"),
         ("HM_STORE__DIR", "/var/hm"),
         ("HM_SANDBOX__NETWORK", "none"),
-        ("HM_SANDBOX__OVERLAY", "fuse"),
+        ("HM_SANDBOX__ROOTS", "copies"),
         ("HM_SANDBOX__EXPOSE", "~/.cargo, /opt/tools"),
         (
             "HM_SANDBOX__MIRRORS",

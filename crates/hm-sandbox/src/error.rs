@@ -62,15 +62,17 @@ pub enum Stage {
     Limits = 26,
     /// Trying whether the kernel mounts overlays for this user.
     OverlayTrial = 27,
-    /// Mounting with fuse-overlayfs(1).
-    Fuse = 28,
-    /// Keeping what fuse-overlayfs(1) wrote.
-    Settle = 29,
+    /// Copying the layers of a machine, where no overlay is mounted.
+    Copy = 28,
+    /// Keeping what was changed in the copy.
+    Record = 29,
+    /// Showing, without overlays, what layers have in a folder of the host.
+    Covered = 30,
 }
 
 impl Stage {
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        const ALL: [Stage; 29] = [
+        const ALL: [Stage; 30] = [
             Stage::Namespaces,
             Stage::Layer,
             Stage::Overlay,
@@ -98,8 +100,9 @@ impl Stage {
             Stage::Network,
             Stage::Limits,
             Stage::OverlayTrial,
-            Stage::Fuse,
-            Stage::Settle,
+            Stage::Copy,
+            Stage::Record,
+            Stage::Covered,
         ];
         ALL.into_iter().find(|stage| *stage as u8 == byte)
     }
@@ -135,8 +138,9 @@ impl fmt::Display for Stage {
             Self::Network => "give a step a network of its own",
             Self::Limits => "limit what a step may use",
             Self::OverlayTrial => "mount an overlay for this user",
-            Self::Fuse => "mount with fuse-overlayfs",
-            Self::Settle => "keep what fuse-overlayfs wrote",
+            Self::Copy => "copy the machine's layers",
+            Self::Record => "keep what the command changed",
+            Self::Covered => "show what earlier steps changed in a folder of the host",
         })
     }
 }
@@ -222,16 +226,16 @@ pub enum SandboxError {
         #[source]
         source: io::Error,
     },
-    /// The kernel mounts no overlays for this user, and there is no fuse-overlayfs(1) to do it.
-    #[error("the kernel mounts no overlays for this user")]
-    OverlaysRefused {
+    /// The file system of the store holds no layers: it keeps no overlay, nor what stands for a removed file.
+    #[error("the store's file system can't hold the layers of steps")]
+    StoreUnfit {
         /// What the kernel said.
         #[source]
         source: io::Error,
     },
-    /// What fuse-overlayfs(1) wrote down for later machines is not what this one saw.
-    #[error("fuse-overlayfs did not record what was done to {}; nothing of it can be kept", path.display())]
-    Unrecorded {
+    /// The command made a device 0:0, which stands for a removed file in layers.
+    #[error("a character device 0:0 can't be kept: {}", path.display())]
+    ForbiddenDevice {
         /// In the machine.
         path: PathBuf,
     },
@@ -253,13 +257,17 @@ pub enum SandboxError {
 impl SandboxError {
     /// What helps, to be pasted, where that is known.
     pub fn fix(&self) -> Option<&'static str> {
-        if let Self::OverlaysRefused { .. } = self {
-            return Some(
-                "sudo modprobe overlay; else apt-get install fuse-overlayfs and HM_SANDBOX__OVERLAY=fuse, see docs/reference/users.md",
-            );
+        if let Self::StoreUnfit { .. } = self {
+            return Some("HM_STORE__DIR=FOLDER hm run   # one on ext4, xfs, btrfs or tmpfs");
         }
-        let is_device = matches!(self, Self::Setup { stage: Stage::Fuse, path, .. } if path.as_os_str() == "/dev/fuse");
-        is_device.then_some("modprobe fuse && chmod 666 /dev/fuse   # as root")
+        let is_covered = matches!(
+            self,
+            Self::Setup {
+                stage: Stage::Covered,
+                ..
+            }
+        );
+        is_covered.then_some("hm run --no-cache")
     }
 
     /// The exit code that a shell would give for an error that is the command's own: 127 for a command that isn't
@@ -278,8 +286,8 @@ impl SandboxError {
             | Self::AlreadyEnded
             | Self::Setup { .. }
             | Self::HostRootUnavailable { .. }
-            | Self::OverlaysRefused { .. }
-            | Self::Unrecorded { .. }
+            | Self::StoreUnfit { .. }
+            | Self::ForbiddenDevice { .. }
             | Self::Identity { .. } => None,
         }
     }

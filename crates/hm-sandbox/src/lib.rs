@@ -8,8 +8,8 @@
 
 mod apply;
 mod client;
+mod copies;
 mod error;
-mod fuse;
 mod ids;
 mod launcher;
 mod limits;
@@ -29,6 +29,7 @@ pub use crate::limits::limit_means;
 pub use crate::network::{DNS_FORWARD_V4, DNS_FORWARD_V6, resolv_conf_of_steps};
 pub use crate::request::{
     ApplyOp, ApplyReport, ApplyRequest, Bind, Confinement, ExitReport, ExitStatus, Expected, HostView, IdMap,
-    LauncherSettings, LimitMeans, LimitedBy, Limits, Network, Overlays, Owner, RootFs, SingleId, SpawnRequest, Usage,
+    LauncherSettings, LimitMeans, LimitedBy, Limits, Network, Overlays, Owner, RootFs, Roots, SingleId, SpawnRequest,
+    Usage,
 };
 pub use crate::sys::killed_with_this_thread;

@@ -18,6 +18,11 @@ const FSCONFIG_STRING: usize = 256;
 /// mount(2) reads one page of options and drops the rest without a word.
 const MOUNT_OPTIONS: usize = 4096;
 
+/// The attribute of folders that hide what is beneath, in overlays of root.
+pub(crate) const OPAQUE_BY_ROOT: &str = "trusted.overlay.opaque";
+/// The same where marks are kept in `user.` attributes ([`Overlay::user_xattr`]).
+pub(crate) const OPAQUE_BY_USER: &str = "user.overlay.opaque";
+
 /// An overlay to mount.
 #[derive(Debug)]
 pub(crate) struct Overlay<'a> {

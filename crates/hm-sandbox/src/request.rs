@@ -13,7 +13,7 @@ pub struct LauncherSettings {
     /// Mount overlays with mount(2) instead of fsopen(2), as is done by itself on kernels before 6.8.
     /// The option string ends at one page, so deep stacks are refused.
     pub classic_mount: bool,
-    /// What mounts the overlays of machines. With root it is the kernel whatever this says.
+    /// When the roots of machines are overlays.
     pub overlays: Overlays,
     /// The program that connects [`Network::Isolated`]: slirp4netns(1), by its absolute path. It is
     /// started when the first such step comes. `None`: such steps are refused.
@@ -23,24 +23,31 @@ pub struct LauncherSettings {
     pub open_files: Option<u64>,
 }
 
-/// What mounts the overlays of machines.
+/// When the roots of machines are overlays. Else they are copies of their layers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Overlays {
-    /// The kernel.
+    /// Always: a machine fails where the kernel mounts none.
     #[default]
-    Kernel,
-    /// The kernel if it mounts one for this user, else fuse-overlayfs(1).
-    KernelElseFuse {
+    Always,
+    /// Where the kernel mounts them. Where the file system can't hold layers either, the launcher does not start.
+    WherePossible {
         /// A folder of the caller's that does not exist, on the file system of the machines' upper folders. It is made to try,
         /// and removed.
         trial: PathBuf,
-        /// The program, by its absolute path. `None`: the launcher does not start where the kernel refuses.
-        fuse_overlayfs: Option<PathBuf>,
     },
-    /// fuse-overlayfs(1).
-    Fuse {
-        /// The program, by its absolute path.
-        fuse_overlayfs: PathBuf,
+    /// Never.
+    Never,
+}
+
+/// What the roots of machines are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Roots {
+    /// Overlays of their layers, mounted by the kernel.
+    Overlays,
+    /// Copies of their layers: each command costs what its image holds.
+    Copies {
+        /// What the kernel said to an overlay (errno(3)); `None`: it was not asked.
+        refused: Option<i32>,
     },
 }
 
@@ -59,10 +66,9 @@ pub struct Confinement {
     pub own_keyring: bool,
     /// Machines with [`RootFs::host_root`] work.
     pub host_view: bool,
-    /// fuse-overlayfs(1) mounts the overlays of machines, not the kernel.
-    pub fuse_overlays: bool,
-    /// Machines may have hundreds of layers (Linux 6.8). `false`: as many as one page of their names has room for, or as
-    /// fuse-overlayfs(1) looks through in good time.
+    /// What the roots of machines are.
+    pub roots: Roots,
+    /// Machines may have hundreds of layers (Linux 6.8). `false`: as many as one page of their names has room for.
     pub many_layers: bool,
     /// What enforces [`SpawnRequest::limits`].
     pub limits: LimitMeans,
@@ -172,10 +178,11 @@ pub struct RootFs {
     pub lower_base: PathBuf,
     /// Put the host view under the lowest layer.
     pub host_root: bool,
-    /// The writable folder. Its own mode and owner become those of `/` in the machine.
+    /// The writable folder. Its own mode and owner become those of `/` in the machine. Where roots are copies it is another
+    /// folder of the same name after each command.
     pub upper: PathBuf,
     /// The overlay's work folder, on the same file system as `upper`. What an earlier `volatile` mount left in it
-    /// is cleared before it is used.
+    /// is cleared before it is used. Where roots are copies, the copy lies in it.
     pub work: PathBuf,
     /// An empty folder to mount on. Nothing is mounted there outside of the step.
     pub merged: PathBuf,

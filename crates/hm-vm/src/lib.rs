@@ -27,7 +27,7 @@ pub use machine::{
     StopToken, Usage, Vm, VmBackend, VmError,
 };
 pub use memory::{MemoryBackend, MemoryImage};
-pub use sandbox::{FuseOverlayfs, SandboxBackend, SandboxSettings};
+pub use sandbox::{RootKind, SandboxBackend, SandboxSettings};
 pub use step::{
     CacheGuard, HmVm, HmVmError, HmVmSettings, KeySpec, Lookup, LookupAnswer, MemoryCache, ParentState, PendingEntry,
     PolicyAnswer, Reservation, StepBase, StepCache, StepRun, StepSpec, StepState,

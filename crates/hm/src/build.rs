@@ -22,7 +22,6 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::network::Networks;
 use crate::output;
-use crate::overlays;
 use crate::pulls::PullProgress;
 use crate::settings::{Backend, RunSettings};
 use crate::signals::{Asked, Signals};
@@ -120,7 +119,7 @@ async fn machines(
                 store: store.clone(),
                 expose: settings.expose.clone(),
                 slirp4netns: settings.networks.slirp4netns.as_ref().ok().cloned(),
-                fuse_overlayfs: settings.fuse_overlayfs.clone(),
+                roots: settings.roots,
                 open_files: settings.open_files.soft,
             };
             let (features, fixes) = sandbox_features(&settings.networks);
@@ -131,7 +130,7 @@ async fn machines(
             }
             Ok(Chosen {
                 machines: Arc::new(machines),
-                platform: overlays::platform(&settings.fuse_overlayfs),
+                platform: format!("linux/{}", std::env::consts::ARCH),
                 features,
                 fixes,
             })

@@ -16,7 +16,6 @@ mod limits;
 mod network;
 mod open_files;
 mod output;
-mod overlays;
 mod process;
 mod pulls;
 mod settings;

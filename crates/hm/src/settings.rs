@@ -6,11 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use hm_config::{
-    ConfigError, ConfigFile, FlagValue, Layers, OutputFormat, Resolved, SandboxNetwork, SandboxOverlay,
-    SandboxSettings, Settings, WorkspaceSettings, project_config_paths, user_config_path,
+    ConfigError, ConfigFile, FlagValue, Layers, OutputFormat, Resolved, SandboxNetwork, SandboxRoots, SandboxSettings,
+    Settings, WorkspaceSettings, project_config_paths, user_config_path,
 };
 use hm_store::ImageSettings;
-use hm_vm::{EngineAddress, FuseOverlayfs, Network};
+use hm_vm::{EngineAddress, Network, RootKind};
 
 use crate::cli::{BuildArgs, Format};
 use crate::engine;
@@ -20,7 +20,6 @@ use crate::images;
 use crate::network::{self, Networks};
 use crate::open_files::{AtOnce, OpenFiles};
 use crate::output;
-use crate::overlays;
 use crate::process::Process;
 
 /// The folders that a command starts from.
@@ -131,7 +130,7 @@ pub(crate) struct RunSettings {
     pub(crate) store: PathBuf,
     pub(crate) cache_max_bytes: Option<u64>,
     pub(crate) networks: Networks,
-    pub(crate) fuse_overlayfs: FuseOverlayfs,
+    pub(crate) roots: RootKind,
     pub(crate) expose: Vec<PathBuf>,
     pub(crate) workspace: WorkspaceSettings,
     pub(crate) images: ImageSettings,
@@ -182,7 +181,7 @@ impl RunSettings {
         let images = images::settings(&sandbox, process, build.offline)?;
         let SandboxSettings {
             network: of_steps,
-            overlay,
+            roots,
             expose,
             ..
         } = sandbox;
@@ -227,10 +226,7 @@ impl RunSettings {
                     slirp4netns: network::isolated(process),
                 },
             },
-            fuse_overlayfs: match backend {
-                Backend::Sandbox => overlays::choose(overlay, process)?,
-                Backend::Docker { .. } => FuseOverlayfs::Never,
-            },
+            roots: root_kind(roots),
             expose: existing(expose),
             workspace,
             images,
@@ -240,14 +236,21 @@ impl RunSettings {
     }
 }
 
+fn root_kind(configured: SandboxRoots) -> RootKind {
+    match configured {
+        SandboxRoots::Auto => RootKind::OverlaysElseCopies,
+        SandboxRoots::Copies => RootKind::Copies,
+    }
+}
+
 /// What `hm image` works with.
 #[derive(Debug)]
 pub(crate) struct ImageCommandSettings {
     pub(crate) default_image: String,
     pub(crate) store: PathBuf,
     pub(crate) images: ImageSettings,
-    /// What would mount the roots of steps.
-    pub(crate) overlay: SandboxOverlay,
+    /// What the roots of steps would be.
+    pub(crate) roots: RootKind,
 }
 
 impl ImageCommandSettings {
@@ -258,7 +261,7 @@ impl ImageCommandSettings {
             default_image: settings.default_image,
             store: store_folder(settings.store_dir, process)?,
             images: images::settings(&settings.sandbox, process, false)?,
-            overlay: settings.sandbox.overlay,
+            roots: root_kind(settings.sandbox.roots),
         })
     }
 }

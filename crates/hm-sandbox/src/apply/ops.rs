@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, chmodat, chownat, fchmod,
-    fchown, futimens, mkdirat, openat, readlinkat, sendfile, symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, chmodat, chownat, fchmod, fchown, futimens, mkdirat, openat,
+    readlinkat, sendfile, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -15,19 +15,16 @@ use super::folder::{
 };
 use crate::error::{SetupError, Stage, at};
 use crate::launcher::Context;
-use crate::overlay::attach;
 use crate::protocol::{ApplyPlan, Outcome};
 use crate::request::{ApplyOp, Expected, Owner};
 use crate::step;
+use crate::sys::{mode_of, times_of};
 
 /// Mounts the machine's root in this process's mount namespace and performs the differences in it.
-pub(crate) fn apply(context: &Context, plan: &ApplyPlan, served: Option<&OwnedFd>) -> Result<Outcome, SetupError> {
+pub(crate) fn apply(context: &Context, plan: &ApplyPlan) -> Result<Outcome, SetupError> {
     rustix::process::umask(Mode::empty());
     let source = open_source(&plan.source).map_err(at(Stage::ApplySource, &plan.source))?;
-    match served {
-        Some(served) => attach(served, &plan.rootfs.merged)?,
-        None => step::mount_root(context, &plan.rootfs)?,
-    }
+    step::mount_root(context, &plan.rootfs)?;
     let failed = || at(Stage::ApplyTarget, &plan.target);
     let root = open_root(&plan.rootfs.merged).map_err(failed())?;
     let target = below_root(&plan.target);
@@ -210,12 +207,7 @@ impl Applier {
             let (uid, gid) = self.ids();
             chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
         }
-        chmodat(
-            parent,
-            name,
-            Mode::from_raw_mode(new.st_mode & 0o7777),
-            AtFlags::empty(),
-        )
+        chmodat(parent, name, mode_of(new), AtFlags::empty())
     }
 
     fn put_link(&self, path: &Path, parent: &OwnedFd, name: &Path, new: &Stat) -> Result<(), SetupError> {
@@ -228,7 +220,7 @@ impl Applier {
             symlinkat(target, parent, name)?;
             let (uid, gid) = self.ids();
             chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-            utimensat(parent, name, &times(new), AtFlags::SYMLINK_NOFOLLOW)
+            utimensat(parent, name, &times_of(new), AtFlags::SYMLINK_NOFOLLOW)
         };
         make().map_err(at(Stage::ApplyTarget, path))
     }
@@ -242,8 +234,8 @@ impl Applier {
             while sendfile(&to, &from, None, 1 << 30)? > 0 {}
             let (uid, gid) = self.ids();
             fchown(&to, Some(uid), Some(gid))?;
-            fchmod(&to, Mode::from_raw_mode(new.st_mode & 0o7777))?;
-            futimens(&to, &times(new))
+            fchmod(&to, mode_of(new))?;
+            futimens(&to, &times_of(new))
         };
         make().map_err(at(Stage::ApplyTarget, path))
     }
@@ -251,7 +243,7 @@ impl Applier {
     fn set_folder_time(&self, path: &Path, stat: &Stat) -> Result<(), Errno> {
         let (parent, name) = split(path)?;
         match open_folder(&self.target, parent) {
-            Ok(parent) => utimensat(&parent, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW),
+            Ok(parent) => utimensat(&parent, name, &times_of(stat), AtFlags::SYMLINK_NOFOLLOW),
             // A later entry of the list replaced it.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(()),
             Err(errno) => Err(errno),
@@ -281,17 +273,4 @@ fn is_as_expected(stat: &Stat, expected: Option<Expected>) -> bool {
 
 fn mtime_ns(stat: &Stat) -> i128 {
     i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec)
-}
-
-fn times(stat: &Stat) -> Timestamps {
-    Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: stat.st_mtime,
-            tv_nsec: i64::try_from(stat.st_mtime_nsec).unwrap_or(UTIME_OMIT),
-        },
-    }
 }

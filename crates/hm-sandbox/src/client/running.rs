@@ -121,8 +121,8 @@ pub(super) fn setup_error(error: SetupError, owner: Owner) -> SandboxError {
                 source,
             }
         }
-        (Stage::Settle, Errno::STALE) => SandboxError::Unrecorded { path },
-        (Stage::OverlayTrial, _) => SandboxError::OverlaysRefused { source },
+        (Stage::Record, Errno::STALE) => SandboxError::ForbiddenDevice { path },
+        (Stage::OverlayTrial, _) => SandboxError::StoreUnfit { source },
         (Stage::HostRoot, _) => SandboxError::HostRootUnavailable { source },
         _ => SandboxError::Setup { stage, path, source },
     }

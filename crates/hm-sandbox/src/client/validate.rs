@@ -16,13 +16,12 @@ pub(super) fn settings(settings: &LauncherSettings) -> Result<(), SandboxError> 
             absolute(path)?;
         }
     }
-    let of_overlays = match &settings.overlays {
-        Overlays::Kernel => [None, None],
-        Overlays::KernelElseFuse { trial, fuse_overlayfs } => [Some(trial), fuse_overlayfs.as_ref()],
-        Overlays::Fuse { fuse_overlayfs } => [Some(fuse_overlayfs), None],
+    let trial = match &settings.overlays {
+        Overlays::WherePossible { trial } => Some(trial),
+        Overlays::Always | Overlays::Never => None,
     };
-    let named = of_overlays.into_iter().chain([settings.slirp4netns.as_ref()]);
-    named.flatten().try_for_each(|path| absolute(path))
+    let named = trial.into_iter().chain(&settings.slirp4netns);
+    named.into_iter().try_for_each(|path| absolute(path))
 }
 
 pub(super) fn spawn(request: &SpawnRequest) -> Result<(), SandboxError> {

@@ -21,6 +21,9 @@ use crate::error::{SetupError, Stage};
 /// What a machine has file systems of its own for.
 const OWN: [&str; 3] = ["/dev", "/proc", "/sys"];
 
+/// What is copied where there are no overlays.
+const COPIED: &str = "/etc";
+
 /// Folders whose folders get new entries, too.
 const DEEPER: [&str; 2] = ["/usr", "/var"];
 
@@ -39,7 +42,9 @@ pub(super) struct Parts {
     pub(super) bound: Vec<PathBuf>,
 }
 
-pub(super) fn make(layers: &Layers, hidden: &[PathBuf], table: &str) -> Result<Parts, SetupError> {
+/// `as_overlays`: folders may be overlays of their own. Else all of them are bound, but for one that is small and that steps
+/// want to change.
+pub(super) fn make(layers: &Layers, hidden: &[PathBuf], table: &str, as_overlays: bool) -> Result<Parts, SetupError> {
     let mounts: Vec<Mount> = mounts(table).map(Mount::of).collect();
     let mut made = Parts {
         parts: Vec::new(),
@@ -61,9 +66,11 @@ pub(super) fn make(layers: &Layers, hidden: &[PathBuf], table: &str) -> Result<P
             layers.folder(&path, 0o755)?;
         } else if kind.is_dir() && is_open(&path) {
             layers.copied_folder(&path)?;
-            if mounts.iter().all(|mount| mount.lets_be_a_layer(&path)) {
+            if as_overlays && mounts.iter().all(|mount| mount.lets_be_a_layer(&path)) {
                 add_folders(layers, hidden, &path)?;
                 made.parts.push(part(layers, entry.file_name()));
+            } else if !as_overlays && path == Path::new(COPIED) {
+                layers.copied_tree(&path, hidden)?;
             } else {
                 made.bound.push(path);
             }

@@ -4,6 +4,8 @@
 //! first two live on a tmpfs, because a layer must not lie beneath another one. All of it is mounted in the launcher's
 //! namespace only and goes with it.
 
+use std::fs::{File, Metadata};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -15,9 +17,8 @@ use super::host_parts::{self, Parts, ViewPart};
 use super::process::Context;
 use super::start::io_error;
 use crate::error::{SetupError, Stage, at};
-use crate::overlay::{Overlay, attach};
+use crate::overlay::Overlay;
 use crate::request::HostView;
-use crate::step::clone_tree;
 
 /// Folders that are replaced by empty ones, with their modes.
 const EMPTIED: [(&str, u32); 8] = [
@@ -100,14 +101,10 @@ pub(super) fn mount(view: &HostView, context: &Context) -> Result<MountedView, S
     let table = "/proc/self/mountinfo";
     let table = std::fs::read_to_string(table).map_err(|error| io_error(Stage::HostView, table, &error))?;
     layers.copy_name_service(&hidden, &table)?;
-    if context.rootless {
-        let Parts { parts, bound } = host_parts::make(&layers, &hidden, &table)?;
+    if context.rootless || context.copies_roots() {
+        let Parts { parts, bound } = host_parts::make(&layers, &hidden, &table, !context.copies_roots())?;
         return Ok(MountedView {
-            roots: if context.fuse_overlayfs.is_some() {
-                vec![layers.skeleton.clone(), layers.whiteouts.clone(), layers.bound(&parts)?]
-            } else {
-                vec![layers.skeleton.clone()]
-            },
+            roots: vec![layers.skeleton.clone()],
             parts,
             binds: binds(view, &hidden, &layers.dir, &bound, true)?,
         });
@@ -225,6 +222,34 @@ impl Layers {
         copy_folder(path, &place)
     }
 
+    /// All that may be read of a folder.
+    pub(super) fn copied_tree(&self, folder: &Path, hidden: &[PathBuf]) -> Result<(), SetupError> {
+        let failed = |path: &Path, error: std::io::Error| io_error(Stage::HostView, path, &error);
+        let entries = match std::fs::read_dir(folder) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(()),
+            entries => entries.map_err(|error| failed(folder, error))?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| failed(folder, error))?;
+            let (path, kind) = (entry.path(), entry.file_type().map_err(|error| failed(folder, error))?);
+            let place = Self::place(&self.skeleton, &path)?;
+            // What is there is what machines see instead.
+            if is_hidden(hidden, &path) || (!kind.is_dir() && place.symlink_metadata().is_ok()) {
+                continue;
+            }
+            if kind.is_dir() {
+                self.copied_folder(&path)?;
+                self.copied_tree(&path, hidden)?;
+            } else if kind.is_symlink() {
+                let target = std::fs::read_link(&path).map_err(|error| failed(&path, error))?;
+                std::os::unix::fs::symlink(target, place).map_err(|error| failed(&path, error))?;
+            } else if kind.is_file() {
+                copy_file(&path, &place).map_err(|error| failed(&path, error))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Something to mount an exposed path on.
     fn mount_point(&self, path: &Path) -> Result<(), SetupError> {
         let place = Self::place(&self.skeleton, path)?;
@@ -233,20 +258,6 @@ impl Layers {
         } else {
             Self::file(&place, b"")
         }
-    }
-
-    /// A folder in which these parts of the host show, each at its place, for who mounts no overlay of each.
-    fn bound(&self, parts: &[ViewPart]) -> Result<PathBuf, SetupError> {
-        let all = self.dir.join("v");
-        for ViewPart { name, .. } in parts {
-            let place = all.join(name);
-            make_folder(&place, 0o755)?;
-            let part = Path::new("/").join(name);
-            clone_tree(&part, true, true)
-                .map_err(at(Stage::HostView, &part))
-                .and_then(|mount| attach(&mount, &place))?;
-        }
-        Ok(all)
     }
 
     /// What lives in `/run`, or is a mount that no overlay shows, is needed nevertheless. A mount in its place in
@@ -289,17 +300,34 @@ impl Layers {
 fn copy_folder(host: &Path, place: &Path) -> Result<(), SetupError> {
     let metadata = std::fs::metadata(host).map_err(|error| io_error(Stage::HostView, host, &error))?;
     make_folder(place, metadata.mode() & 0o7777)?;
+    give_away(place, &metadata).map_err(|error| io_error(Stage::HostView, place, &error))
+}
+
+/// One that may not be read is not there.
+fn copy_file(host: &Path, place: &Path) -> std::io::Result<()> {
+    match std::fs::copy(host, place) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(()),
+        copied => copied?,
+    };
+    let metadata = std::fs::metadata(host)?;
+    give_away(place, &metadata)?;
+    File::options()
+        .write(true)
+        .open(place)?
+        .set_modified(metadata.modified()?)
+}
+
+fn give_away(place: &Path, metadata: &Metadata) -> std::io::Result<()> {
     match std::os::unix::fs::chown(place, Some(metadata.uid()), Some(metadata.gid())) {
-        Ok(()) => Ok(()),
         // In a user namespace with a single id it stays the caller's.
         Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::INVAL | Errno::PERM)) => Ok(()),
-        Err(error) => Err(io_error(Stage::HostView, place, &error)),
+        given => given,
     }
 }
 
 fn make_folder(place: &Path, mode: u32) -> Result<(), SetupError> {
     match std::fs::create_dir(place) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             return Err(io_error(Stage::HostView, place, &error));
         }
         _ => {}

@@ -11,7 +11,7 @@ use super::serve;
 use crate::error::{SetupError, Stage};
 use crate::limits::Places;
 use crate::protocol::Channel;
-use crate::request::{Confinement, IdMap, RootFs};
+use crate::request::{Confinement, IdMap, RootFs, Roots};
 use crate::seccomp::Filter;
 use crate::sys::{self, SingleThread};
 
@@ -40,8 +40,8 @@ pub(crate) struct Context {
     pub(crate) device_nodes: bool,
     /// Mount overlays with mount(2) only.
     pub(crate) classic_mount: bool,
-    /// fuse-overlayfs(1), where the kernel mounts no overlays.
-    pub(crate) fuse_overlayfs: Option<PathBuf>,
+    /// What roots of machines are.
+    pub(crate) roots: Roots,
     pub(crate) host_view: Option<MountedView>,
     /// Where control groups can be made.
     pub(crate) places: Places,
@@ -58,8 +58,8 @@ impl Context {
             scopes_abstract_sockets: self.scopes_sockets,
             own_keyring: self.own_keyring,
             host_view: self.host_view.is_some(),
-            fuse_overlays: self.fuse_overlayfs.is_some(),
-            many_layers: !self.classic_mount && self.fuse_overlayfs.is_none(),
+            roots: self.roots,
+            many_layers: !self.classic_mount || self.copies_roots(),
             limits: self.places.means(self.rootless),
         }
     }
@@ -72,6 +72,11 @@ impl Context {
             layers.extend_from_slice(&self.host_view.as_ref().ok_or_else(missing)?.roots);
         }
         Ok(layers)
+    }
+
+    /// Whether roots are copies, not overlays.
+    pub(crate) fn copies_roots(&self) -> bool {
+        self.roots != Roots::Overlays
     }
 
     /// Whether users and groups other than 0 exist.

@@ -10,14 +10,14 @@ use rustix::process::{Pid, Signal, pidfd_send_signal};
 use super::process::Context;
 use super::start::start;
 use crate::apply;
+use crate::copies;
 use crate::error::{SetupError, Stage, at};
-use crate::fuse::Served;
 use crate::limits::{Fallback, Group};
 use crate::network::Gateway;
 use crate::protocol::{
     ApplyPlan, Channel, Outcome, Received, Request, Told, decode_outcome, decode_rootfs, encode_outcome, encode_reply,
 };
-use crate::request::{Limits, Network, Usage};
+use crate::request::{Limits, Network, RootFs, Usage};
 use crate::step::{self, Confines};
 use crate::sys::{self, CloneFlags, Cloned};
 
@@ -33,16 +33,22 @@ struct Child {
     group: Option<Group>,
     /// Its report may be larger than a pipe and has to be read while it runs.
     streams: bool,
-    /// Its root, where the kernel mounts no overlay.
-    served: Option<Served>,
-    /// It settles what is left of a process, of which this is to be told then.
-    settles: Option<Ended>,
+    /// Its root, where that is a copy.
+    copied: Option<RootFs>,
+    /// It records what such a process changed, of which this is to be told then.
+    records: Option<Ended>,
 }
 
 /// What is told of a process that is gone.
 struct Ended {
     told: Told,
     report: Vec<u8>,
+}
+
+impl Ended {
+    fn fail(&mut self, error: SetupError) {
+        self.report = encode_outcome(&Outcome::Failed(error));
+    }
 }
 
 /// Serves until the other side is gone; then ends every process and waits for it.
@@ -56,14 +62,9 @@ pub(super) fn serve(channel: &Channel) -> Result<(), Errno> {
     for child in &children {
         signal(child, Signal::KILL);
     }
-    // What ends still writes to its root.
-    let served: Vec<Served> = children.iter_mut().filter_map(|child| child.served.take()).collect();
     while !children.is_empty() {
         wait_for_any(&children)?;
         children.retain(|child| matches!(sys::reap(child.pid), Ok(None)));
-    }
-    for served in served {
-        served.end();
     }
     // Their groups are nobody's now.
     context.places.sweep();
@@ -136,14 +137,7 @@ fn wait_for_any(children: &[Child]) -> Result<(), Errno> {
 
 fn poll_fds(child: &Child) -> impl Iterator<Item = PollFd<'_>> {
     let report = child.streams.then(|| PollFd::new(&child.report, PollFlags::IN));
-    let server = child
-        .served
-        .as_ref()
-        .map(|served| PollFd::new(served.process(), PollFlags::IN));
-    [PollFd::new(&child.pidfd, PollFlags::IN)]
-        .into_iter()
-        .chain(report)
-        .chain(server)
+    [PollFd::new(&child.pidfd, PollFlags::IN)].into_iter().chain(report)
 }
 
 fn handle(
@@ -189,39 +183,27 @@ fn handle(
 }
 
 fn start_apply(context: &Context, id: u64, body: &[u8]) -> Result<Child, SetupError> {
-    let served = serve_root(context, body)?;
-    let mount = served.as_ref().map(Served::mount);
-    let started = start_child(context, id, CloneFlags::MOUNTS, true, |report| {
+    let copied = copied_root(context, body)?;
+    let child = start_child(context, id, CloneFlags::MOUNTS, true, |report| {
         step::report_and_exit(report, || {
-            step::tie_to_launcher(context, mount.into_iter().chain([report]))?;
+            step::tie_to_launcher(context, [report].into_iter())?;
             let plan = ApplyPlan::decode(body).map_err(|_| invalid())?;
-            apply::apply(context, &plan, mount)
+            apply::apply(context, &plan)
         })
-    });
-    with_root(started, served)
+    })?;
+    Ok(Child { copied, ..child })
 }
 
 fn invalid() -> SetupError {
     SetupError::new(Stage::Request, Errno::INVAL, "")
 }
 
-/// Starts what serves the root of a request, where the kernel mounts no overlay.
-fn serve_root(context: &Context, body: &[u8]) -> Result<Option<Served>, SetupError> {
-    let Some(program) = &context.fuse_overlayfs else {
+/// The root of a request, where that becomes a copy.
+fn copied_root(context: &Context, body: &[u8]) -> Result<Option<RootFs>, SetupError> {
+    if !context.copies_roots() {
         return Ok(None);
-    };
-    let rootfs = decode_rootfs(body).map_err(|_| invalid())?;
-    Served::start(context, program, &rootfs).map(Some)
-}
-
-fn with_root(started: Result<Child, SetupError>, served: Option<Served>) -> Result<Child, SetupError> {
-    match started {
-        Ok(child) => Ok(Child { served, ..child }),
-        Err(error) => {
-            served.map(Served::end);
-            Err(error)
-        }
     }
+    decode_rootfs(body).map(Some).map_err(|_| invalid())
 }
 
 /// The answer to a request for which no process runs.
@@ -248,17 +230,16 @@ fn start_step(
     let group = Group::make(&context.places, &limits, id)?;
     let doors = group.as_ref().map_or(Ok(Vec::new()), Group::doors);
     let started = doors.and_then(|doors| {
-        let served = serve_root(context, body)?;
+        let copied = copied_root(context, body)?;
         let confines = Confines {
             network: namespace,
             doors,
             fallback: Fallback::of(&limits, context.places.means(context.rootless), id),
-            served: served.as_ref().map(Served::mount),
         };
-        let started = start_child(context, id, flags, false, |report| {
+        let child = start_child(context, id, flags, false, |report| {
             step::run(context, body, fds, &confines, report)
-        });
-        with_root(started, served)
+        })?;
+        Ok(Child { copied, ..child })
     });
     match started {
         Ok(mut child) => {
@@ -308,15 +289,15 @@ fn start_child(
             received: Vec::new(),
             group: None,
             streams,
-            served: None,
-            settles: None,
+            copied: None,
+            records: None,
         }),
     }
 }
 
 fn signal_by_id(children: &[Child], id: u64, which: Signal) {
-    // What settles is no longer the request's process.
-    if let Some(child) = children.iter().find(|child| child.id == id && child.settles.is_none()) {
+    // What records is no longer the request's process.
+    if let Some(child) = children.iter().find(|child| child.id == id && child.records.is_none()) {
         signal(child, which);
     }
 }
@@ -333,17 +314,13 @@ fn report_ended(channel: &Channel, context: &Context, children: &mut Vec<Child>)
         if child.streams {
             read_available(child.report.as_fd(), &mut child.received)?;
         }
-        if child.served.as_ref().is_some_and(Served::has_ended) {
-            // Its root is gone.
-            signal(child, Signal::KILL);
-        }
         match sys::reap(child.pid)? {
             None => position += 1,
             Some(usage) => {
                 let mut child = children.swap_remove(position);
                 read_available(child.report.as_fd(), &mut child.received)?;
                 match follow(context, child, usage) {
-                    Next::Settle(child) => children.push(*child),
+                    Next::Record(child) => children.push(*child),
                     Next::Tell(ended) => {
                         channel.send(&encode_reply(Some(ended.told), &ended.report), &[], true)?;
                     }
@@ -356,22 +333,22 @@ fn report_ended(channel: &Channel, context: &Context, children: &mut Vec<Child>)
 
 /// What comes after a process that is gone.
 enum Next {
-    Settle(Box<Child>),
+    Record(Box<Child>),
     /// Whoever hears of the end finds nothing left of it.
     Tell(Ended),
 }
 
 fn follow(context: &Context, mut child: Child, usage: Usage) -> Next {
-    if let Some(ended) = child.settles {
-        let settled = match decode_outcome(&child.received) {
-            Ok(Outcome::Code(0)) => Ok(()),
-            Ok(Outcome::Failed(error)) => Err(error),
-            Ok(_) | Err(_) => Err(SetupError::new(Stage::Settle, Errno::IO, "")),
-        };
-        return Next::Tell(after_settling(ended, settled, child.served));
+    if let Some(mut ended) = child.records {
+        match decode_outcome(&child.received) {
+            Ok(Outcome::Code(0)) => {}
+            Ok(Outcome::Failed(_)) => ended.report = child.received,
+            Ok(_) | Err(_) => ended.fail(SetupError::new(Stage::Record, Errno::IO, "")),
+        }
+        return Next::Tell(ended);
     }
     let counted = child.group.take().map(Group::finish).unwrap_or_default();
-    let ended = Ended {
+    let mut ended = Ended {
         told: Told {
             id: child.id,
             usage: counted.over(usage),
@@ -380,39 +357,26 @@ fn follow(context: &Context, mut child: Child, usage: Usage) -> Next {
         },
         report: child.received,
     };
-    let Some(served) = child.served else {
+    let failed = matches!(decode_outcome(&ended.report), Ok(Outcome::Failed(_)) | Err(_));
+    let Some(rootfs) = child.copied.filter(|_| !failed) else {
         return Next::Tell(ended);
     };
-    if matches!(decode_outcome(&ended.report), Ok(Outcome::Failed(_)) | Err(_)) {
-        return Next::Tell(after_settling(ended, Ok(()), Some(served)));
-    }
     let started = start_child(context, ended.told.id, CloneFlags::NONE, false, |report| {
         step::report_and_exit(report, || {
-            step::tie_to_launcher(context, [report, served.mount()].into_iter())?;
-            served.settle().map(|()| Outcome::Code(0))
+            step::tie_to_launcher(context, [report].into_iter())?;
+            copies::record(context, &rootfs).map(|()| Outcome::Code(0))
         })
     });
     match started {
-        Ok(settling) => Next::Settle(Box::new(Child {
-            served: Some(served),
-            settles: Some(ended),
-            ..settling
+        Ok(recorder) => Next::Record(Box::new(Child {
+            records: Some(ended),
+            ..recorder
         })),
-        Err(error) => Next::Tell(after_settling(ended, Err(error), Some(served))),
+        Err(error) => {
+            ended.fail(error);
+            Next::Tell(ended)
+        }
     }
-}
-
-/// The end of a process after its root was settled. Where that failed, or nobody served it any more, the process has failed.
-fn after_settling(mut ended: Ended, settled: Result<(), SetupError>, served: Option<Served>) -> Ended {
-    let served = if served.is_none_or(Served::end) {
-        settled
-    } else {
-        Err(SetupError::new(Stage::Fuse, Errno::NOTCONN, "it ended before the step"))
-    };
-    if let Err(error) = served {
-        ended.report = encode_outcome(&Outcome::Failed(error));
-    }
-    ended
 }
 
 fn read_available(pipe: BorrowedFd<'_>, into: &mut Vec<u8>) -> Result<(), Errno> {

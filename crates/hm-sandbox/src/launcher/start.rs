@@ -9,8 +9,8 @@ use rustix::thread::UnshareFlags;
 
 use super::process::Context;
 use super::{host_view, ids};
+use crate::copies;
 use crate::error::{SetupError, Stage, at};
-use crate::fuse;
 use crate::limits::Places;
 use crate::overlay;
 use crate::protocol::{Channel, StartPlan};
@@ -42,11 +42,7 @@ pub(super) fn start(body: &[u8], channel: &Channel) -> Result<Context, SetupErro
     // Steps share nothing of the caller's keys. They can't change keyrings, so one is enough for all of them.
     let own_keyring = sys::join_new_session_keyring();
     let classic_mount = plan.classic_mount || !overlay::takes_layers_one_by_one();
-    let fuse_overlayfs = if rootless {
-        fuse::choose(&plan.overlays, classic_mount)?
-    } else {
-        None
-    };
+    let roots = copies::choose(&plan.overlays, rootless, classic_mount)?;
     let mut context = Context {
         single_thread,
         launcher: pidfd_open(getpid(), PidfdFlags::empty()).map_err(failed())?,
@@ -57,7 +53,7 @@ pub(super) fn start(body: &[u8], channel: &Channel) -> Result<Context, SetupErro
         scopes_sockets: sys::can_scope_abstract_sockets(),
         device_nodes: !rootless && in_first_user_namespace(),
         classic_mount,
-        fuse_overlayfs,
+        roots,
         host_view: None,
         places,
         slirp4netns: plan.slirp4netns.clone(),

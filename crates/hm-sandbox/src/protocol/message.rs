@@ -11,7 +11,7 @@ use super::wire::{Malformed, Reader, Writer};
 use crate::error::{SetupError, Stage};
 use crate::request::{
     ApplyOp, ApplyRequest, Bind, Confinement, Expected, HostView, IdMap, LauncherSettings, LimitMeans, LimitedBy,
-    Limits, Network, Overlays, Owner, RootFs, SingleId, SpawnRequest, Usage,
+    Limits, Network, Overlays, Owner, RootFs, Roots, SingleId, SpawnRequest, Usage,
 };
 
 const START: u8 = 1;
@@ -141,21 +141,19 @@ pub(crate) fn encode_start(settings: &LauncherSettings, ids: IdMap) -> Vec<u8> {
 }
 
 fn write_overlays(w: &mut Writer, overlays: &Overlays) {
-    let (trial, program) = match overlays {
-        Overlays::Kernel => (None, None),
-        Overlays::KernelElseFuse { trial, fuse_overlayfs } => (Some(trial), fuse_overlayfs.as_ref()),
-        Overlays::Fuse { fuse_overlayfs } => (None, Some(fuse_overlayfs)),
+    let trial = match overlays {
+        Overlays::Always | Overlays::Never => None,
+        Overlays::WherePossible { trial } => Some(trial),
     };
-    for path in [trial, program] {
-        w.option(path, |w, path| w.path(path));
-    }
+    w.option(trial, |w, trial| w.path(trial));
+    w.bool(*overlays == Overlays::Never);
 }
 
 fn read_overlays(r: &mut Reader<'_>) -> Result<Overlays, Malformed> {
-    Ok(match (r.option(Reader::path)?, r.option(Reader::path)?) {
-        (None, None) => Overlays::Kernel,
-        (Some(trial), fuse_overlayfs) => Overlays::KernelElseFuse { trial, fuse_overlayfs },
-        (None, Some(fuse_overlayfs)) => Overlays::Fuse { fuse_overlayfs },
+    Ok(match (r.option(Reader::path)?, r.bool()?) {
+        (Some(trial), _) => Overlays::WherePossible { trial },
+        (None, false) => Overlays::Always,
+        (None, true) => Overlays::Never,
     })
 }
 
@@ -471,12 +469,30 @@ fn read_ids(r: &mut Reader<'_>) -> Result<IdMap, Malformed> {
     })
 }
 
+fn write_roots(w: &mut Writer, roots: Roots) {
+    let (copies, refused) = match roots {
+        Roots::Overlays => (false, None),
+        Roots::Copies { refused } => (true, refused),
+    };
+    w.bool(copies);
+    w.option(refused.as_ref(), |w, errno| w.i32(*errno));
+}
+
+fn read_roots(r: &mut Reader<'_>) -> Result<Roots, Malformed> {
+    let (copies, refused) = (r.bool()?, r.option(Reader::i32)?);
+    Ok(if copies {
+        Roots::Copies { refused }
+    } else {
+        Roots::Overlays
+    })
+}
+
 fn write_confinement(w: &mut Writer, confinement: &Confinement) {
     write_ids(w, confinement.ids);
     w.bool(confinement.scopes_abstract_sockets);
     w.bool(confinement.own_keyring);
     w.bool(confinement.host_view);
-    w.bool(confinement.fuse_overlays);
+    write_roots(w, confinement.roots);
     w.bool(confinement.many_layers);
     let LimitMeans { cpus, memory, pids } = confinement.limits;
     for means in [cpus, memory, pids] {
@@ -490,7 +506,7 @@ fn read_confinement(r: &mut Reader<'_>) -> Result<Confinement, Malformed> {
         scopes_abstract_sockets: r.bool()?,
         own_keyring: r.bool()?,
         host_view: r.bool()?,
-        fuse_overlays: r.bool()?,
+        roots: read_roots(r)?,
         many_layers: r.bool()?,
         limits: LimitMeans {
             cpus: read_means(r)?,

@@ -21,7 +21,7 @@ const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:
 pub(super) fn start(
     context: &Context,
     plan: &StepPlan,
-    confines: &Confines<'_>,
+    confines: &Confines,
     stdio: [BorrowedFd<'_>; 3],
 ) -> Result<Pid, SetupError> {
     let invalid = || SetupError::new(Stage::Request, Errno::INVAL, "");

@@ -8,6 +8,5 @@ mod parts;
 mod process;
 mod root;
 
-pub(crate) use confine::drop_privileges;
 pub(crate) use process::{Confines, report_and_exit, run, tie_to_launcher};
 pub(crate) use root::{clone_tree, mount_root};

@@ -4,16 +4,15 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::root::{clone_tree, mount_root};
-use crate::error::{SetupError, Stage, at};
+use super::root::mount_root;
+use crate::error::{SetupError, Stage};
 use crate::launcher::{Context, ViewPart};
-use crate::overlay::{Overlay, attach};
+use crate::overlay::Overlay;
 use crate::request::RootFs;
 
 /// The folders that one overlay is mounted from.
@@ -50,21 +49,6 @@ pub(super) fn mount_root_and_parts(context: &Context, rootfs: &RootFs) -> Result
         .iter()
         .zip(prepared)
         .try_for_each(|(overlay, prepared)| overlay.place(prepared))
-}
-
-/// The same for a root that fuse-overlayfs serves. It has the parts in it: they are mounted on themselves, so that a step
-/// can't remove or replace them, as it can't where each is an overlay.
-pub(super) fn attach_root_and_parts(context: &Context, rootfs: &RootFs, served: &OwnedFd) -> Result<(), SetupError> {
-    attach(served, &rootfs.merged)?;
-    let view = context.host_view.as_ref().filter(|_| rootfs.host_root);
-    let parts = view.map_or(&[][..], |view| &view.parts);
-    for part in parts {
-        let place = rootfs.merged.join(&part.name);
-        clone_tree(&place, false, false)
-            .map_err(at(Stage::Attach, &place))
-            .and_then(|mount| attach(&mount, &place))?;
-    }
-    Ok(())
 }
 
 fn folders(part: &ViewPart, rootfs: &RootFs) -> Result<Folders, SetupError> {

@@ -19,27 +19,22 @@ use crate::sys;
 
 /// What the launcher made for one step.
 #[derive(Debug)]
-pub(crate) struct Confines<'a> {
+pub(crate) struct Confines {
     /// The network namespace, where it is none that the clone made.
     pub(crate) network: Option<OwnedFd>,
     /// The `cgroup.procs` of the groups that the command joins.
     pub(crate) doors: Vec<OwnedFd>,
     pub(crate) fallback: Fallback,
-    /// The root, where the kernel mounts no overlay.
-    pub(crate) served: Option<&'a OwnedFd>,
 }
 
 /// Runs a step in this freshly cloned process and ends it.
-pub(crate) fn run(context: &Context, body: &[u8], fds: &[OwnedFd], confines: &Confines<'_>, report: &OwnedFd) -> ! {
+pub(crate) fn run(context: &Context, body: &[u8], fds: &[OwnedFd], confines: &Confines, report: &OwnedFd) -> ! {
     report_and_exit(report, || {
         if let Some(network) = &confines.network {
             move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
                 .map_err(at(Stage::Network, ""))?;
         }
-        tie_to_launcher(
-            context,
-            fds.iter().chain(&confines.doors).chain(confines.served).chain([report]),
-        )?;
+        tie_to_launcher(context, fds.iter().chain(&confines.doors).chain([report]))?;
         match run_step(context, body, fds, confines, report)? {
             ExitStatus::Code(code) => Ok(Outcome::Code(code)),
             ExitStatus::Signal(signal) => Ok(Outcome::Signal(signal)),
@@ -84,7 +79,7 @@ fn run_step(
     context: &Context,
     body: &[u8],
     fds: &[OwnedFd],
-    confines: &Confines<'_>,
+    confines: &Confines,
     report: &OwnedFd,
 ) -> Result<ExitStatus, SetupError> {
     let invalid = || SetupError::new(Stage::Request, Errno::INVAL, "");
@@ -95,7 +90,7 @@ fn run_step(
         _ => return Err(invalid()),
     };
     rustix::process::umask(Mode::empty());
-    root::enter(context, &plan, confines.served)?;
+    root::enter(context, &plan)?;
     rustix::system::sethostname(&plan.hostname).map_err(at(Stage::Hostname, ""))?;
     if plan.network == Network::None {
         sys::bring_loopback_up().map_err(at(Stage::Loopback, ""))?;

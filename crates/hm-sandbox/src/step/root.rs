@@ -7,6 +7,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, UnmountFlags, open_tree, unmount};
 
+use crate::copies;
 use crate::error::{SetupError, Stage, at};
 use crate::launcher::Context;
 use crate::overlay::{self, Overlay};
@@ -23,8 +24,8 @@ struct PendingBind {
     is_folder: bool,
 }
 
-/// Mounts the overlay, changes the root to it, and completes it with binds, `/proc`, `/dev` and `/sys`.
-pub(super) fn enter(context: &Context, plan: &StepPlan, served: Option<&OwnedFd>) -> Result<(), SetupError> {
+/// Mounts the root, changes to it, and completes it with binds, `/proc`, `/dev` and `/sys`.
+pub(super) fn enter(context: &Context, plan: &StepPlan) -> Result<(), SetupError> {
     let binds = open_binds(context, plan)?;
     let nodes = if context.device_nodes {
         Nodes::Make
@@ -37,10 +38,7 @@ pub(super) fn enter(context: &Context, plan: &StepPlan, served: Option<&OwnedFd>
     } else {
         Sysfs::Mount
     };
-    match served {
-        Some(served) => parts::attach_root_and_parts(context, &plan.rootfs, served)?,
-        None => parts::mount_root_and_parts(context, &plan.rootfs)?,
-    }
+    parts::mount_root_and_parts(context, &plan.rootfs)?;
     pivot(&plan.rootfs.merged)?;
     // The old root lies on top of the new one until the end: a user namespace may mount proc and sysfs only as long as
     // it can see another one. Absolute paths are found in the new root from here on, so that no link in an image leads
@@ -60,8 +58,11 @@ pub(super) fn enter(context: &Context, plan: &StepPlan, served: Option<&OwnedFd>
     rustix::process::chdir("/").map_err(at(Stage::Pivot, "/"))
 }
 
-/// Mounts a machine's overlay at its `merged` folder.
+/// Mounts a machine's overlay, or the copy that stands for it, at its `merged` folder.
 pub(crate) fn mount_root(context: &Context, rootfs: &RootFs) -> Result<(), SetupError> {
+    if context.copies_roots() {
+        return copies::attach_root(context, rootfs);
+    }
     let mut lower: Vec<&Path> = rootfs.lower.iter().map(PathBuf::as_path).collect();
     if rootfs.host_root {
         let view = context.host_view.as_ref();

@@ -10,6 +10,7 @@ mod landlock;
 mod mount;
 mod net;
 mod signal;
+mod stat;
 mod tied;
 
 pub(crate) use async_fd::watch;
@@ -18,7 +19,8 @@ pub(crate) use exec::{ExecPlan, exec_in_new_process};
 pub(crate) use fd::close_all_except;
 pub(crate) use keyring::join_new_session_keyring;
 pub(crate) use landlock::{can_scope_abstract_sockets, scope_abstract_sockets};
-pub(crate) use mount::make_read_only;
+pub(crate) use mount::{forbid_devices, make_read_only};
 pub(crate) use net::bring_loopback_up;
 pub(crate) use signal::{block_all_signals, reset_dispositions, wait_for_signal};
+pub(crate) use stat::{mode_of, times_of};
 pub use tied::killed_with_this_thread;

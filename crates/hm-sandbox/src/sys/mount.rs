@@ -8,9 +8,18 @@ use super::signal::last_errno;
 
 /// Makes a mount that is not attached yet, and everything below it, read-only.
 pub(crate) fn make_read_only(mount: BorrowedFd<'_>) -> Result<(), Errno> {
+    set(mount, libc::MOUNT_ATTR_RDONLY)
+}
+
+/// Keeps device nodes on a mount that is not attached yet from being used.
+pub(crate) fn forbid_devices(mount: BorrowedFd<'_>) -> Result<(), Errno> {
+    set(mount, libc::MOUNT_ATTR_NODEV)
+}
+
+fn set(mount: BorrowedFd<'_>, attribute: u64) -> Result<(), Errno> {
     // SAFETY: mount_attr consists of integers, for which zero is a valid value.
     let mut attributes: libc::mount_attr = unsafe { std::mem::zeroed() };
-    attributes.attr_set = libc::MOUNT_ATTR_RDONLY;
+    attributes.attr_set = attribute;
     let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
     // SAFETY: the path is NUL-terminated and `attributes` has the size that is passed.
     let result = unsafe {

@@ -7,8 +7,8 @@
 )]
 
 mod apply;
+mod copies;
 mod docker_default;
-mod fuse;
 mod host;
 mod life;
 mod limits;
@@ -40,8 +40,8 @@ fn main() -> ExitCode {
         docker_default::tests(),
         host::tests(),
         rootless::tests(),
-        fuse::tests(),
-        fuse::refused_tests(),
+        copies::tests(),
+        copies::refused_tests(),
         network::tests(),
         limits::tests(),
         owned_groups::tests(),

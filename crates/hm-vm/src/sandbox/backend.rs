@@ -30,8 +30,8 @@ pub struct SandboxSettings {
     pub expose: Vec<PathBuf>,
     /// slirp4netns(1), which connects isolated networks; `None`: there are none.
     pub slirp4netns: Option<PathBuf>,
-    /// Who mounts the roots of machines, for an ordinary user.
-    pub fuse_overlayfs: FuseOverlayfs,
+    /// What the roots of machines are.
+    pub roots: RootKind,
     /// How many files commands may have open before they raise the limit themselves; `None`: as many as this process.
     pub open_files: Option<u64>,
 }
@@ -43,35 +43,30 @@ impl SandboxSettings {
             store,
             expose: Vec::new(),
             slirp4netns: None,
-            fuse_overlayfs: FuseOverlayfs::Never,
+            roots: RootKind::Overlays,
             open_files: None,
         }
     }
 }
 
-/// When fuse-overlayfs(1) mounts the roots of an ordinary user's machines, and where the program is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FuseOverlayfs {
-    /// The kernel does, or there is no machine.
-    Never,
-    /// Where the kernel refuses to. `None`: it is not installed.
-    IfRefused(Option<PathBuf>),
-    /// Always.
-    Always(PathBuf),
+/// When roots of machines are overlays, and not copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootKind {
+    /// Always: a machine fails where the kernel mounts none.
+    Overlays,
+    /// Overlays where the kernel mounts them.
+    OverlaysElseCopies,
+    /// Never.
+    Copies,
 }
 
-impl FuseOverlayfs {
+impl RootKind {
     /// What a launcher is told. `trial` is a folder on the store's file system, not there yet, in which it tries the kernel.
-    pub fn overlays(&self, trial: PathBuf) -> Overlays {
+    pub fn overlays(self, trial: PathBuf) -> Overlays {
         match self {
-            Self::Never => Overlays::Kernel,
-            Self::IfRefused(program) => Overlays::KernelElseFuse {
-                trial,
-                fuse_overlayfs: program.clone(),
-            },
-            Self::Always(program) => Overlays::Fuse {
-                fuse_overlayfs: program.clone(),
-            },
+            Self::Overlays => Overlays::Always,
+            Self::OverlaysElseCopies => Overlays::WherePossible { trial },
+            Self::Copies => Overlays::Never,
         }
     }
 }
@@ -106,16 +101,17 @@ impl SandboxBackend {
         self
     }
 
-    fn machine(&self, parts: Parts, request: &MachineRequest) -> Box<dyn Vm> {
+    async fn machine(&self, parts: Parts, request: &MachineRequest) -> Result<Box<dyn Vm>, VmError> {
         let Parts {
             layers,
             image_env,
             identity,
             workdir,
             uses,
-            notes,
+            mut notes,
         } = parts;
-        Box::new(SandboxMachine {
+        notes.extend(self.shared.note_on_copies().await?);
+        Ok(Box::new(SandboxMachine {
             shared: Arc::clone(&self.shared),
             layers,
             image_env,
@@ -127,7 +123,7 @@ impl SandboxBackend {
             notes,
             scratch: None,
             running: None,
-        })
+        }))
     }
 }
 
@@ -200,7 +196,7 @@ impl VmBackend for SandboxBackend {
             parts.uses.push(shared.in_use.enter(&owned.snapshot));
             parts.layers = shared.snapshot_layers(&owned.snapshot, stack, request.network)?;
         }
-        Ok(self.machine(parts, request))
+        self.machine(parts, request).await
     }
 
     async fn restore(&self, snapshot: &SnapshotRef, request: &MachineRequest) -> Result<Box<dyn Vm>, VmError> {
@@ -243,7 +239,7 @@ impl VmBackend for SandboxBackend {
             uses,
             notes,
         };
-        Ok(self.machine(parts, request))
+        self.machine(parts, request).await
     }
 
     async fn content_hash(&self, snapshot: &SnapshotRef) -> Result<ContentHash, VmError> {

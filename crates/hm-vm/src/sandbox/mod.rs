@@ -12,4 +12,4 @@ mod output;
 mod shared;
 mod workspace;
 
-pub use backend::{FuseOverlayfs, SandboxBackend, SandboxSettings};
+pub use backend::{RootKind, SandboxBackend, SandboxSettings};

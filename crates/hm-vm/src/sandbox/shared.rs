@@ -1,17 +1,19 @@
 //! What the machines of one backend share.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hm_plugin_protocol::SnapshotRef;
-use hm_sandbox::{HostView, Launcher, LauncherSettings};
+use hm_sandbox::{HostView, Launcher, LauncherSettings, Roots};
 use hm_store::image::PullObserver;
 use hm_store::{ImageDigest, Images, Scratch, SnapshotBase, SnapshotError, Stack, Store, TreeId};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
-use super::backend::{FuseOverlayfs, SandboxSettings};
+use super::backend::{RootKind, SandboxSettings};
 use super::image::SandboxImage;
 use super::layers::{Layers, relative};
 use super::machine_layer::{LayerKind, MachineLayers};
@@ -41,9 +43,10 @@ pub(super) struct Shared {
     pub(super) engine: OnceLock<EngineAddress>,
     expose: Vec<PathBuf>,
     slirp4netns: Option<PathBuf>,
-    fuse_overlayfs: FuseOverlayfs,
+    roots: RootKind,
     open_files: Option<u64>,
     launcher: OnceCell<Launcher>,
+    copies_told: AtomicBool,
     machine_layers: MachineLayers,
     resolved: Mutex<HashMap<ImageDigest, Arc<SandboxImage>>>,
     background: Mutex<JoinSet<()>>,
@@ -55,12 +58,12 @@ impl Shared {
             store,
             expose,
             slirp4netns,
-            fuse_overlayfs,
+            roots,
             open_files,
         } = settings;
         Self {
             slirp4netns,
-            fuse_overlayfs,
+            roots,
             open_files,
             store,
             images,
@@ -69,6 +72,7 @@ impl Shared {
             engine: OnceLock::new(),
             expose,
             launcher: OnceCell::new(),
+            copies_told: AtomicBool::new(false),
             machine_layers: MachineLayers::default(),
             resolved: Mutex::default(),
             background: Mutex::default(),
@@ -86,7 +90,7 @@ impl Shared {
             Launcher::start(LauncherSettings {
                 host_view: Some(view),
                 slirp4netns: self.slirp4netns.clone(),
-                overlays: self.fuse_overlayfs.overlays(self.store.temporary()),
+                overlays: self.roots.overlays(self.store.temporary()),
                 open_files: self.open_files,
                 ..LauncherSettings::default()
             })
@@ -98,6 +102,19 @@ impl Shared {
             .map_err(|error| VmError::Start {
                 source: Arc::new(error),
             })
+    }
+
+    /// What to tell once of a build whose roots are copies, because the kernel mounts no overlays.
+    pub(super) async fn note_on_copies(&self) -> Result<Option<String>, VmError> {
+        let Roots::Copies { refused: Some(errno) } = self.launcher().await?.confinement().roots else {
+            return Ok(None);
+        };
+        let is_told = self.copies_told.swap(true, Ordering::Relaxed);
+        Ok((!is_told).then(|| {
+            let cause = io::Error::from_raw_os_error(errno);
+            format!("steps of this build work on copies of their images, which takes longer: the kernel mounts no overlays ({cause}). \
+                     `sudo modprobe overlay` mends it where the module is there")
+        }))
     }
 
     pub(super) fn started_launcher(&self) -> Option<&Launcher> {

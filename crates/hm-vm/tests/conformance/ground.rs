@@ -11,9 +11,10 @@ use hm_plugin_protocol::{SnapshotRef, Stream};
 use hm_store::workspace::CaptureRequest;
 use hm_store::{Store, StoreSettings, SystemClock};
 use hm_vm::{
-    BootImage, ExecOutcome, ExecRequest, FuseOverlayfs, Limits, MachineRequest, MemoryBackend, Network, OutputSink,
+    BootImage, ExecOutcome, ExecRequest, Limits, MachineRequest, MemoryBackend, Network, OutputSink, RootKind,
     SandboxBackend, SandboxSettings, StopToken, Vm, VmBackend, VmError, Workspace,
 };
+use tar::Archive;
 use tempfile::TempDir;
 
 use crate::engine;
@@ -23,21 +24,21 @@ use crate::engine;
 pub(crate) enum Kind {
     Memory,
     Sandbox,
-    /// The sandbox with roots of fuse-overlayfs.
-    Fuse,
+    /// The sandbox with roots that are copies.
+    Copies,
     Docker,
 }
 
 impl Kind {
     pub(crate) fn all() -> Vec<Self> {
-        vec![Self::Memory, Self::Sandbox, Self::Fuse, Self::Docker]
+        vec![Self::Memory, Self::Sandbox, Self::Copies, Self::Docker]
     }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Sandbox => "sandbox",
-            Self::Fuse => "fuse",
+            Self::Copies => "copies",
             Self::Docker => "docker",
         }
     }
@@ -63,22 +64,26 @@ impl Ground {
             root: folder.path().join("tree"),
         };
         fs::create_dir(&tree.root).unwrap();
-        let (backend, image): (Arc<dyn VmBackend>, &str) = match kind {
-            Kind::Memory => (Arc::new(MemoryBackend::new()), "base"),
+        let (backend, image): (Arc<dyn VmBackend>, String) = match kind {
+            Kind::Memory => (Arc::new(MemoryBackend::new()), "base".into()),
             Kind::Sandbox => {
                 let settings = SandboxSettings::new(store.clone());
-                (Arc::new(SandboxBackend::new(settings)), "host")
+                (Arc::new(SandboxBackend::new(settings)), "host".into())
             }
-            Kind::Fuse => {
+            Kind::Copies => {
                 let settings = SandboxSettings {
-                    fuse_overlayfs: FuseOverlayfs::Always("/usr/bin/fuse-overlayfs".into()),
+                    roots: RootKind::Copies,
                     ..SandboxSettings::new(store.clone())
                 };
-                (Arc::new(SandboxBackend::new(settings)), "host")
+                // `host` is read-only there.
+                let image = folder.path().join("image");
+                Archive::new(engine::archive().as_slice()).unpack(&image).unwrap();
+                let image = format!("dir:{}", image.display());
+                (Arc::new(SandboxBackend::new(settings)), image)
             }
-            Kind::Docker => (Arc::new(engine::backend(&store).await), engine::image().await),
+            Kind::Docker => (Arc::new(engine::backend(&store).await), engine::image().await.into()),
         };
-        let image = backend.resolve_image(image).await.unwrap();
+        let image = backend.resolve_image(&image).await.unwrap();
         Self {
             backend,
             image,

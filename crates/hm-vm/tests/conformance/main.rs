@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         let own = match kind {
             Kind::Memory => [&[][..], &[]],
             Kind::Sandbox => [REAL_BODIES, SANDBOX_BODIES],
-            Kind::Fuse => [REAL_BODIES, &[]],
+            Kind::Copies => [REAL_BODIES, &[]],
             Kind::Docker => [REAL_BODIES, DOCKER_BODIES],
         };
         BODIES
@@ -53,8 +53,7 @@ fn main() -> ExitCode {
 
 fn is_impossible(kind: Kind) -> bool {
     match kind {
-        Kind::Memory | Kind::Sandbox => false,
-        Kind::Fuse => !ordinary_user::has_fuse(),
+        Kind::Memory | Kind::Sandbox | Kind::Copies => false,
         Kind::Docker => engine::is_impossible(),
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use hm_sandbox::{Confinement, IdMap, Launcher, LauncherSettings, LimitMeans, SandboxError};
-use hm_vm::FuseOverlayfs;
+use hm_sandbox::{Confinement, IdMap, Launcher, LauncherSettings, LimitMeans, Roots, SandboxError};
+use hm_vm::RootKind;
 use serde_json::json;
 
 use super::doctor_machine;
@@ -14,7 +14,6 @@ use crate::exit::Exit;
 use crate::limits;
 use crate::network::{self, Lack};
 use crate::output;
-use crate::overlays;
 use crate::process::Process;
 use crate::settings::{ImageCommandSettings, Places};
 use crate::users;
@@ -55,9 +54,8 @@ pub(crate) fn doctor(args: &DoctorArgs, process: &Process) -> Result<Exit, CliEr
         .build()
         .map_err(|error| CliError::from_error("runtime_unavailable", Exit::Unavailable, &error))?;
     let settings = ImageCommandSettings::resolve(&Places::find(None, process)?, process)?;
-    let fuse_overlayfs = overlays::choose(settings.overlay, process)?;
     let store = settings.store;
-    let asked = runtime.block_on(ask(&store, fuse_overlayfs));
+    let asked = runtime.block_on(ask(&store, settings.roots));
     let (found, exit) = if args.sandbox {
         let confinement = asked.map_err(|error| {
             let told = CliError::from_error("sandbox_unavailable", Exit::Unavailable, &error);
@@ -84,8 +82,8 @@ pub(crate) fn doctor(args: &DoctorArgs, process: &Process) -> Result<Exit, CliEr
     Ok(exit)
 }
 
-/// What has the kernel mount overlays.
-pub(super) const OVERLAY_FIX: &str = "HM_SANDBOX__OVERLAY=kernel hm run";
+/// What has the kernel mount overlays, where it is not told not to.
+pub(super) const OVERLAY_FIX: &str = "sudo modprobe overlay";
 
 /// What lets ordinary users have namespaces.
 pub(super) const NAMESPACE_FIXES: [&str; 2] = [
@@ -94,10 +92,10 @@ pub(super) const NAMESPACE_FIXES: [&str; 2] = [
 ];
 
 /// Starts a launcher as a build would that has its store here.
-async fn ask(store: &Path, fuse_overlayfs: FuseOverlayfs) -> Result<Confinement, SandboxError> {
+async fn ask(store: &Path, roots: RootKind) -> Result<Confinement, SandboxError> {
     let trial = existing(store).join(format!(".hm-doctor-{}", std::process::id()));
     let settings = LauncherSettings {
-        overlays: fuse_overlayfs.overlays(trial),
+        overlays: roots.overlays(trial),
         ..LauncherSettings::default()
     };
     let launcher = Launcher::start(settings).await?;
@@ -161,13 +159,7 @@ fn findings(confinement: &Confinement, process: &Process) -> Vec<Finding> {
             "mount, PID, UTS, IPC, control groups; network unless a step asks for the host's",
         ),
         ids(confinement.ids, process),
-        choose(
-            "overlays",
-            !confinement.fuse_overlays,
-            "mounted by the kernel",
-            "mounted by fuse-overlayfs, as configured (`sandbox.overlay`), which is slower and has faults",
-            OVERLAY_FIX,
-        ),
+        roots(confinement.roots),
         holds("capabilities", "Docker's default set without MKNOD; no_new_privs"),
         holds("system calls", "filtered (seccomp mode 2)"),
         holds(
@@ -191,6 +183,33 @@ fn findings(confinement: &Confinement, process: &Process) -> Vec<Finding> {
         control_groups(),
         limits(confinement.limits),
     ]
+}
+
+/// What the roots of steps are.
+pub(super) fn roots(roots: Roots) -> Finding {
+    let copies = "each step works on a copy of its image, which takes longer";
+    let (state, is, fix) = match roots {
+        Roots::Overlays => (State::Ok, "mounted by the kernel".to_owned(), None),
+        Roots::Copies { refused: None } => (
+            State::Lack,
+            format!("not used, as configured (`sandbox.roots`): {copies}"),
+            Some("HM_SANDBOX__ROOTS=auto hm run"),
+        ),
+        Roots::Copies { refused: Some(errno) } => (
+            State::Lack,
+            format!(
+                "refused by the kernel ({}): {copies}",
+                std::io::Error::from_raw_os_error(errno)
+            ),
+            Some(OVERLAY_FIX),
+        ),
+    };
+    Finding {
+        what: "overlayfs",
+        state,
+        is,
+        fix: fix.map(str::to_owned),
+    }
 }
 
 pub(super) fn ids(ids: IdMap, process: &Process) -> Finding {
@@ -301,7 +320,7 @@ mod tests {
             scopes_abstract_sockets: false,
             own_keyring: true,
             host_view: false,
-            fuse_overlays: true,
+            roots: Roots::Copies { refused: Some(1) },
             many_layers: true,
             limits: LimitMeans {
                 cpus: LimitedBy::ControlGroup2,

@@ -5,10 +5,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use hm_sandbox::{Confinement, SandboxError};
+use hm_sandbox::{Confinement, Roots, SandboxError};
 use hm_vm::EngineAddress;
 
-use super::doctor::{Finding, NAMESPACE_FIXES, OVERLAY_FIX, State, control_groups, existing, holds, ids, limits};
+use super::doctor::{
+    Finding, NAMESPACE_FIXES, OVERLAY_FIX, State, control_groups, existing, holds, ids, limits, roots,
+};
 use crate::engine;
 use crate::network;
 use crate::process::Process;
@@ -62,10 +64,7 @@ fn kernel(release: &str) -> Finding {
 fn overlay(file_systems: &str, sandbox: &Result<Confinement, SandboxError>) -> Finding {
     let refused = |is: String, fix: &str| lack_where_fixed("overlayfs", is, Some(fix.to_owned()));
     match sandbox {
-        Ok(confinement) if confinement.fuse_overlays => {
-            let is = "not used; fuse-overlayfs is, as configured (`sandbox.overlay`), which is slower and has faults";
-            return refused(is.to_owned(), OVERLAY_FIX);
-        }
+        Ok(confinement) if confinement.roots != Roots::Overlays => return roots(confinement.roots),
         Err(error) => {
             if let Some(fix) = error.fix() {
                 return refused(error.to_string(), fix);
@@ -84,7 +83,7 @@ fn overlay(file_systems: &str, sandbox: &Result<Confinement, SandboxError>) -> F
         .status();
     let can_come = is_there || module.is_ok_and(|status| status.success());
     let is = if can_come { "there" } else { "not in this kernel" };
-    let fix = (!can_come).then(|| "sudo modprobe overlay".to_owned());
+    let fix = (!can_come).then(|| OVERLAY_FIX.to_owned());
     lack_where_fixed("overlayfs", is.to_owned(), fix)
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use hm_exec::{RootImages, RunOptions, RunRequest};
 use hm_pipeline_ir::StepKey;
 use hm_plugin_protocol::RunId;
-use hm_vm::FuseOverlayfs;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -21,7 +20,6 @@ use crate::images;
 use crate::limits;
 use crate::open_files::OpenFiles;
 use crate::output;
-use crate::overlays;
 use crate::process::Process;
 use crate::pulls::PullProgress;
 use crate::settings::{Backend, Looks, Places, RunSettings};
@@ -55,9 +53,6 @@ pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Resu
         let users = users::note(hm_sandbox::subordinate_ids(), process);
         let limits = limits::note(&request.pipeline);
         users.iter().chain(&limits).for_each(|note| output::note(note));
-        if let FuseOverlayfs::Always(_) = settings.fuse_overlayfs {
-            output::note(overlays::NOTE);
-        }
     }
     let look = Look {
         colored: process.colors_stdout(color),

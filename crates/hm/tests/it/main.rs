@@ -37,5 +37,6 @@ mod own_engine;
 #[path = "../../../hm-store/tests/registry/real.rs"]
 mod real;
 mod render_keys;
+mod roots;
 mod support;
 mod tree;

@@ -1,14 +1,11 @@
-//! What a folder of a layer holds, in the kernel's words for overlays.
+//! What a folder of a layer holds, in the kernel's words for overlays (kernel: Documentation/filesystems/overlayfs.rst).
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fgetxattr, openat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fgetxattr, mknodat, openat, statat};
 use rustix::io::Errno;
-
-/// Says that nothing beneath a folder shows (kernel: Documentation/filesystems/overlayfs.rst).
-pub(super) const OPAQUE: &str = "user.overlay.opaque";
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +29,7 @@ pub(super) fn list(folder: impl AsFd) -> Result<Entries, Errno> {
         }
         let told = entry.file_type();
         let kind = if matches!(told, FileType::CharacterDevice | FileType::Unknown) {
-            of_stat(&statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?)
+            of_stat(&stat(&folder, name)?)
         } else {
             of_type(told)
         };
@@ -58,17 +55,33 @@ fn of_type(file_type: FileType) -> Kind {
     }
 }
 
+/// Of the entry itself, also where it is a symbolic link.
+pub(super) fn stat(folder: impl AsFd, name: &CStr) -> Result<Stat, Errno> {
+    statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
 /// Never through a symbolic link.
 pub(super) fn open_folder(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(parent, name, flags, Mode::empty())
 }
 
-pub(super) fn is_marked(folder: &OwnedFd, mark: &str) -> Result<bool, Errno> {
+/// Opens a regular file, never through a symbolic link.
+pub(super) fn open_file(parent: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    openat(parent, name, flags, Mode::empty())
+}
+
+/// Whether nothing beneath a folder shows. `mark` is the attribute that says so.
+pub(super) fn is_opaque(folder: &OwnedFd, mark: &str) -> Result<bool, Errno> {
     let mut value = [0; 1];
     match fgetxattr(folder, mark, &mut value) {
         Ok(length) => Ok(length == 1 && value == *b"y"),
         Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => Ok(false),
         Err(errno) => Err(errno),
     }
+}
+
+pub(super) fn make_removal(folder: impl AsFd, name: &CStr) -> Result<(), Errno> {
+    mknodat(folder, name, FileType::CharacterDevice, Mode::empty(), 0)
 }
