@@ -77,12 +77,14 @@ const MASKED_FILES: [&str; 8] = [
 ];
 
 /// Folders of the same kind; hidden by an empty one.
-const MASKED_FOLDERS: [&str; 5] = [
+const MASKED_FOLDERS: [&str; 6] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/scsi",
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
+    // Where `/sys` is the host's, its control groups are mounted there.
+    "/sys/fs/cgroup",
 ];
 
 pub(super) fn protect_proc() -> Result<(), SetupError> {
