@@ -165,6 +165,8 @@ pub struct HostView {
     /// Absolute paths that steps must not see, in addition to the built-in ones (homes, `/run`, `/tmp`, password
     /// hashes, host keys and the like). One that does not exist is fine.
     pub hidden: Vec<PathBuf>,
+    /// The caller's home, which steps must not see either. One that holds the host's software, such as `/`, stays.
+    pub home: Option<PathBuf>,
     /// Absolute folders that steps see read-only at the same place, even where they lie under a hidden one.
     pub expose: Vec<PathBuf>,
 }

@@ -118,6 +118,7 @@ async fn machines(
             let sandbox = SandboxSettings {
                 store: store.clone(),
                 expose: settings.expose.clone(),
+                home: settings.home.clone(),
                 slirp4netns: settings.networks.slirp4netns.as_ref().ok().cloned(),
                 roots: settings.roots,
                 open_files: settings.open_files.soft,

@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-use super::host_view::{DISK_TYPES, Layers, SKIPPED_MOUNTS, is_hidden, mounts};
+use super::host_mounts::{DISK_TYPES, mounts};
+use super::host_view::{Layers, SKIPPED_MOUNTS};
+use super::private::is_hidden;
 use super::start::io_error;
 use crate::error::{SetupError, Stage};
 

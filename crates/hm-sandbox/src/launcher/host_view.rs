@@ -13,56 +13,17 @@ use rustix::fs::{CWD, FileType, Mode};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount as mount_any};
 
+use super::host_mounts::{HostMounts, ViewBind, mounts};
 use super::host_parts::{self, Parts, ViewPart};
+use super::private::{EMPTIED, hidden_paths, is_hidden};
 use super::process::Context;
 use super::start::io_error;
 use crate::error::{SetupError, Stage, at};
 use crate::overlay::Overlay;
 use crate::request::HostView;
 
-/// Folders that are replaced by empty ones, with their modes.
-const EMPTIED: [(&str, u32); 8] = [
-    ("/home", 0o755),
-    ("/root", 0o700),
-    ("/run", 0o755),
-    ("/tmp", 0o1777),
-    ("/var/tmp", 0o1777),
-    ("/mnt", 0o755),
-    ("/media", 0o755),
-    ("/srv", 0o755),
-];
-
-/// Files and folders that hold secrets.
-const SECRET: [&str; 12] = [
-    "/etc/NetworkManager/system-connections",
-    "/etc/krb5.keytab",
-    "/etc/ssl/private",
-    "/etc/wireguard",
-    "/lost+found",
-    "/var/lib/containerd",
-    "/var/lib/containers",
-    "/var/lib/docker",
-    "/var/lib/kubelet",
-    "/var/lib/private",
-    "/var/lib/sss",
-    "/var/spool/cron",
-];
-
-/// Folders with files of varying names that hold secrets.
-const SECRET_PREFIXES: [(&str, &str); 4] = [
-    ("/etc", "shadow"),
-    ("/etc", "gshadow"),
-    ("/etc", "passwd-"),
-    ("/etc/ssh", "ssh_host_"),
-];
-
-/// File systems whose mounts are part of the host's software.
-pub(super) const DISK_TYPES: [&str; 10] = [
-    "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs", "erofs", "squashfs",
-];
-
 /// What name services are set up with. A container has mounts in their places.
-const NAME_SERVICE: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
+pub(super) const NAME_SERVICE: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
 
 /// Mounts that no build needs.
 pub(super) const SKIPPED_MOUNTS: [&str; 5] = ["/boot", "/efi", "/snap", "/var/snap", "/var/lib/snapd"];
@@ -76,13 +37,6 @@ pub(crate) struct MountedView {
     pub(crate) parts: Vec<ViewPart>,
     /// Mounts that complete it; all read-only.
     pub(crate) binds: Vec<ViewBind>,
-}
-
-#[derive(Debug)]
-pub(crate) struct ViewBind {
-    pub(crate) source: PathBuf,
-    pub(crate) target: PathBuf,
-    pub(crate) recursive: bool,
 }
 
 pub(super) fn mount(view: &HostView, context: &Context) -> Result<MountedView, SetupError> {
@@ -101,12 +55,13 @@ pub(super) fn mount(view: &HostView, context: &Context) -> Result<MountedView, S
     let table = "/proc/self/mountinfo";
     let table = std::fs::read_to_string(table).map_err(|error| io_error(Stage::HostView, table, &error))?;
     layers.copy_name_service(&hidden, &table)?;
+    let of_host = HostMounts::new(&layers, &hidden, context.classic_mount);
     if context.rootless || context.copies_roots() {
         let Parts { parts, bound } = host_parts::make(&layers, &hidden, &table, !context.copies_roots())?;
         return Ok(MountedView {
             roots: vec![layers.skeleton.clone()],
             parts,
-            binds: binds(view, &hidden, &layers.dir, &bound, true)?,
+            binds: with_exposed(of_host.bind(&bound)?, view)?,
         });
     }
     let root = layers.dir.join("v");
@@ -119,59 +74,11 @@ pub(super) fn mount(view: &HostView, context: &Context) -> Result<MountedView, S
         classic: context.classic_mount,
     }
     .mount()?;
-    rustix::process::chdir("/").map_err(at(Stage::HostView, "/"))?;
-    let mounts: Vec<PathBuf> = disk_mounts(&table)
-        .filter(|path| !is_hidden(&hidden, path) && !SKIPPED_MOUNTS.iter().any(|skipped| path.starts_with(skipped)))
-        .collect();
     Ok(MountedView {
         roots: vec![root],
         parts: Vec::new(),
-        binds: binds(view, &hidden, &layers.dir, &mounts, false)?,
+        binds: with_exposed(of_host.overlay(&table)?, view)?,
     })
-}
-
-/// All that exists and is hidden, without what lies beneath another one.
-fn hidden_paths(view: &HostView) -> Vec<PathBuf> {
-    let fixed = EMPTIED.iter().map(|(path, _)| *path).chain(SECRET).map(PathBuf::from);
-    let found = SECRET_PREFIXES
-        .iter()
-        .flat_map(|(folder, prefix)| entries_starting_with(folder, prefix));
-    let mut paths: Vec<PathBuf> = fixed
-        .chain(found)
-        .chain(view.hidden.iter().cloned())
-        .flat_map(|path| real_places(&path))
-        .collect();
-    paths.sort();
-    paths.dedup_by(|later, kept| later.starts_with(&*kept));
-    paths
-}
-
-fn entries_starting_with(folder: &str, prefix: &str) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let names = entries
-        .flatten()
-        .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()));
-    names.map(|entry| entry.path()).collect()
-}
-
-/// A path without links on the way, and what it links to itself. The root is never hidden.
-fn real_places(path: &Path) -> Vec<PathBuf> {
-    let by_parent = match (path.parent().map(std::fs::canonicalize), path.file_name()) {
-        (Some(Ok(parent)), Some(name)) => Some(parent.join(name)).filter(|place| place.symlink_metadata().is_ok()),
-        _ => None,
-    };
-    let target = std::fs::canonicalize(path).ok();
-    by_parent
-        .into_iter()
-        .chain(target)
-        .filter(|place| place.parent().is_some())
-        .collect()
-}
-
-pub(super) fn is_hidden(hidden: &[PathBuf], path: &Path) -> bool {
-    hidden.iter().any(|hidden| path.starts_with(hidden))
 }
 
 /// The two layers on a tmpfs.
@@ -260,6 +167,38 @@ impl Layers {
         }
     }
 
+    /// Something to mount a mount of the host on.
+    pub(super) fn place_of_mount(&self, number: usize, is_folder: bool) -> Result<PathBuf, SetupError> {
+        let place = self.dir.join(format!("m{number}"));
+        if is_folder {
+            make_folder(&place, 0o755)?;
+        } else {
+            Self::file(&place, b"")?;
+        }
+        Ok(place)
+    }
+
+    /// What skeleton and whiteouts have for a folder of the host. The first is there.
+    pub(super) fn of_folder(&self, path: &Path) -> Result<[PathBuf; 2], SetupError> {
+        self.copied_folder(path)?;
+        let relative = path.strip_prefix("/").unwrap_or(path);
+        Ok([self.skeleton.join(relative), self.whiteouts.join(relative)])
+    }
+
+    /// What is seen in place of a path where no whiteout hides it: a folder with what is exposed below it, or an empty
+    /// file.
+    pub(super) fn cover_of(&self, path: &Path, is_folder: bool) -> PathBuf {
+        if !is_folder {
+            return self.dir.join("file");
+        }
+        let in_skeleton = self.skeleton.join(path.strip_prefix("/").unwrap_or(path));
+        if in_skeleton.is_dir() {
+            in_skeleton
+        } else {
+            self.dir.join("empty")
+        }
+    }
+
     /// What lives in `/run`, or is a mount that no overlay shows, is needed nevertheless. A mount in its place in
     /// machines would hide what their layers say.
     fn copy_name_service(&self, hidden: &[PathBuf], table: &str) -> Result<(), SetupError> {
@@ -336,79 +275,14 @@ fn make_folder(place: &Path, mode: u32) -> Result<(), SetupError> {
         .map_err(|error| io_error(Stage::HostView, place, &error))
 }
 
-/// What the host has that an overlay does not show, covers for what is hidden in it, and what the caller exposes.
-fn binds(
-    view: &HostView,
-    hidden: &[PathBuf],
-    dir: &Path,
-    mounts: &[PathBuf],
-    recursive: bool,
-) -> Result<Vec<ViewBind>, SetupError> {
-    let covered = hidden
-        .iter()
-        .filter(|path| mounts.iter().any(|mount| path.starts_with(mount)));
-    let covers = covered.map(|path| {
-        let source = dir.join(if path.is_dir() { "empty" } else { "file" });
-        ViewBind {
-            source,
-            target: path.clone(),
-            recursive: false,
-        }
-    });
-    let mut binds: Vec<ViewBind> = mounts
-        .iter()
-        .map(|path| ViewBind {
-            source: path.clone(),
-            target: path.clone(),
-            recursive,
-        })
-        .collect();
-    binds.extend(covers);
+/// Mounts that complete the view, and what the caller exposes.
+fn with_exposed(mut binds: Vec<ViewBind>, view: &HostView) -> Result<Vec<ViewBind>, SetupError> {
     for path in &view.expose {
         std::fs::metadata(path).map_err(|error| io_error(Stage::HostView, path, &error))?;
         binds.push(ViewBind {
             source: path.clone(),
             target: path.clone(),
-            recursive: true,
         });
     }
     Ok(binds)
-}
-
-/// Mount points of disk file systems other than the root's, in the order they were mounted.
-fn disk_mounts(table: &str) -> impl Iterator<Item = PathBuf> {
-    let own_copy = |place: &Path| NAME_SERVICE.iter().any(|path| place == Path::new(path));
-    mounts(table)
-        .filter(move |(place, kind)| DISK_TYPES.contains(kind) && place != Path::new("/") && !own_copy(place))
-        .map(|(place, _)| place)
-}
-
-/// Mount points and the kinds of what is mounted there (`proc_pid_mountinfo(5)`).
-pub(super) fn mounts(table: &str) -> impl Iterator<Item = (PathBuf, &str)> {
-    table.lines().filter_map(|line| {
-        let (fields, file_system) = line.split_once(" - ")?;
-        let place = fields.split(' ').nth(4)?;
-        Some((PathBuf::from(unescape(place)), file_system.split(' ').next()?))
-    })
-}
-
-/// Octal escapes stand for space, tab, newline and backslash.
-fn unescape(place: &str) -> String {
-    [(r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", r"\")]
-        .iter()
-        .fold(place.to_owned(), |text, (escape, plain)| text.replace(escape, plain))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_disk_mounts_other_than_the_root_are_bound() {
-        let table = "22 1 254:0 / / rw - ext4 /dev/vda rw\n\
-                     23 22 0:5 / /dev rw - devtmpfs dev rw\n\
-                     24 22 254:1 / /opt/my\\040disk rw,noatime shared:1 - xfs /dev/vdb rw\n\
-                     25 22 254:0 /c/hosts /etc/hosts rw - ext4 /dev/vda rw\n";
-        assert_eq!(disk_mounts(table).collect::<Vec<_>>(), [PathBuf::from("/opt/my disk")]);
-    }
 }

@@ -1,8 +1,10 @@
 //! The launcher process.
 
+mod host_mounts;
 mod host_parts;
 mod host_view;
 mod ids;
+mod private;
 mod process;
 mod serve;
 mod start;

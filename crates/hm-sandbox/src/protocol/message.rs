@@ -117,6 +117,7 @@ impl StartPlan {
                 Ok(HostView {
                     dir: r.path()?,
                     hidden: r.list(Reader::path)?,
+                    home: r.option(Reader::path)?,
                     expose: r.list(Reader::path)?,
                 })
             })?,
@@ -135,6 +136,7 @@ pub(crate) fn encode_start(settings: &LauncherSettings, ids: IdMap) -> Vec<u8> {
     w.option(settings.host_view.as_ref(), |w, view| {
         w.path(&view.dir);
         w.list(&view.hidden, |w, path| w.path(path));
+        w.option(view.home.as_ref(), |w, home| w.path(home));
         w.list(&view.expose, |w, path| w.path(path));
     });
     w.finish()

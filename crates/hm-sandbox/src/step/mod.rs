@@ -9,4 +9,4 @@ mod process;
 mod root;
 
 pub(crate) use process::{Confines, report_and_exit, run, tie_to_launcher};
-pub(crate) use root::{clone_tree, mount_root};
+pub(crate) use root::{clone_files, clone_tree, mount_root};

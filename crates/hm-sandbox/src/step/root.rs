@@ -91,16 +91,16 @@ fn open_binds(context: &Context, plan: &StepPlan) -> Result<Vec<PendingBind>, Se
     let of_host = view
         .into_iter()
         .flat_map(|view| &view.binds)
-        .map(|bind| (&bind.source, &bind.target, true, bind.recursive));
+        .map(|bind| (&bind.source, &bind.target, true));
     let of_step = plan
         .binds
         .iter()
-        .map(|bind| (&bind.source, &bind.target, bind.read_only, true));
+        .map(|bind| (&bind.source, &bind.target, bind.read_only));
     of_host
         .chain(of_step)
-        .map(|(source, target, read_only, recursive)| {
+        .map(|(source, target, read_only)| {
             let failed = || at(Stage::Bind, source);
-            let mount = clone_tree(source, read_only, recursive).map_err(failed())?;
+            let mount = clone_files(source, read_only, true).map_err(failed())?;
             let stat = rustix::fs::statx(&mount, "", AtFlags::EMPTY_PATH, StatxFlags::TYPE).map_err(failed())?;
             let is_folder = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Directory;
             Ok(PendingBind {
@@ -120,6 +120,13 @@ pub(crate) fn clone_tree(path: &Path, read_only: bool, recursive: bool) -> Resul
     if read_only {
         sys::make_read_only(mount.as_fd())?;
     }
+    Ok(mount)
+}
+
+/// The same for files of the host that a step is to see: devices among them stay closed.
+pub(crate) fn clone_files(path: &Path, read_only: bool, recursive: bool) -> Result<OwnedFd, Errno> {
+    let mount = clone_tree(path, read_only, recursive)?;
+    sys::forbid_devices(mount.as_fd())?;
     Ok(mount)
 }
 

@@ -11,9 +11,10 @@ pub(crate) fn make_read_only(mount: BorrowedFd<'_>) -> Result<(), Errno> {
     set(mount, libc::MOUNT_ATTR_RDONLY)
 }
 
-/// Keeps device nodes on a mount that is not attached yet from being used.
+/// Keeps device nodes on a mount that is not attached yet, and on everything below it, from being used, and set-user-id
+/// programs there from gaining anything.
 pub(crate) fn forbid_devices(mount: BorrowedFd<'_>) -> Result<(), Errno> {
-    set(mount, libc::MOUNT_ATTR_NODEV)
+    set(mount, libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOSUID)
 }
 
 fn set(mount: BorrowedFd<'_>, attribute: u64) -> Result<(), Errno> {

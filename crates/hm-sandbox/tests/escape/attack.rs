@@ -1,5 +1,5 @@
 //! The attacker: `/attack call NUMBER ARGUMENT…` makes a system call, `/attack call32 …` one of 32-bit programs; `/attack connect NAME` connects to an abstract
-//! socket; `/attack climb PATH` leaves a second chroot and looks for a path; `/attack user` tells whose
+//! socket, `/attack connect-to PATH` to one with a path; `/attack climb PATH` leaves a second chroot and looks for a path; `/attack user` tells whose
 //! rights it has. Prints `ok` or the name of the error.
 #![expect(unsafe_code, reason = "an attack is a raw system call")]
 
@@ -24,6 +24,7 @@ pub(crate) fn run_if_requested() -> Option<ExitCode> {
         #[cfg(target_arch = "x86_64")]
         ("call32", [number, arguments @ ..]) => call_of_32_bits(number.parse().unwrap(), arguments),
         ("connect", [name]) => connect(name),
+        ("connect-to", [path]) => UnixStream::connect(path).map(drop),
         ("climb", [path]) => climb(path),
         ("user", []) => {
             let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());

@@ -10,6 +10,7 @@
 )]
 
 mod attack;
+mod disks;
 mod host;
 mod kernel;
 #[path = "../sandbox/other_user.rs"]
@@ -32,9 +33,15 @@ fn main() -> ExitCode {
     }
     hm_sandbox::take_subordinate_ids();
     let arguments = Arguments::from_args();
-    let tests: Vec<Trial> = [kernel::tests(), host::tests(), view::tests(), world::tests()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let tests: Vec<Trial> = [
+        kernel::tests(),
+        host::tests(),
+        view::tests(),
+        disks::tests(),
+        world::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     libtest_mimic::run(&arguments, tests).exit_code()
 }

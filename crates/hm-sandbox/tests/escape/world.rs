@@ -72,7 +72,7 @@ impl World {
     }
 }
 
-fn bind(source: &Path, target: &Path) -> Bind {
+pub(crate) fn bind(source: &Path, target: &Path) -> Bind {
     Bind {
         source: source.to_owned(),
         target: target.to_owned(),

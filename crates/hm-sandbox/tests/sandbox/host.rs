@@ -37,6 +37,7 @@ pub(crate) fn host_view(bench: &Bench) -> HostView {
     HostView {
         dir: bench.path("view"),
         hidden: vec![],
+        home: None,
         expose: vec![],
     }
 }
@@ -135,6 +136,7 @@ async fn missing() {
     let host_view = Some(HostView {
         dir: bench.path("view"),
         hidden: vec![],
+        home: None,
         expose: vec!["/no/such".into()],
     });
     let error = Launcher::start(LauncherSettings {

@@ -305,6 +305,7 @@ async fn loopback() {
         host_view: Some(HostView {
             dir: bench.path("view"),
             hidden: vec![],
+            home: None,
             expose: vec![],
         }),
         ..LauncherSettings::default()

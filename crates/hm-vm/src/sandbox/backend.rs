@@ -28,6 +28,8 @@ pub struct SandboxSettings {
     pub store: Store,
     /// Folders of this machine that steps on the image `host` see read-only at the same place.
     pub expose: Vec<PathBuf>,
+    /// The home of who builds, which steps on the image `host` don't see, wherever it lies.
+    pub home: Option<PathBuf>,
     /// slirp4netns(1), which connects isolated networks; `None`: there are none.
     pub slirp4netns: Option<PathBuf>,
     /// What the roots of machines are.
@@ -42,6 +44,7 @@ impl SandboxSettings {
         Self {
             store,
             expose: Vec::new(),
+            home: None,
             slirp4netns: None,
             roots: RootKind::Overlays,
             open_files: None,

@@ -42,6 +42,8 @@ pub(super) struct Shared {
     /// Where the Docker engine is whose images are `docker-daemon:NAME`.
     pub(super) engine: OnceLock<EngineAddress>,
     expose: Vec<PathBuf>,
+    /// See [`SandboxSettings`].
+    home: Option<PathBuf>,
     slirp4netns: Option<PathBuf>,
     roots: RootKind,
     open_files: Option<u64>,
@@ -57,6 +59,7 @@ impl Shared {
         let SandboxSettings {
             store,
             expose,
+            home,
             slirp4netns,
             roots,
             open_files,
@@ -71,6 +74,7 @@ impl Shared {
             deltas: Deltas::default(),
             engine: OnceLock::new(),
             expose,
+            home,
             launcher: OnceCell::new(),
             copies_told: AtomicBool::new(false),
             machine_layers: MachineLayers::default(),
@@ -85,6 +89,7 @@ impl Shared {
             let view = HostView {
                 dir: self.store.temporary(),
                 hidden: vec![self.store.layout().root().to_owned()],
+                home: self.home.clone(),
                 expose: self.expose.clone(),
             };
             Launcher::start(LauncherSettings {

@@ -1,4 +1,6 @@
-//! Variables that reach the steps.
+//! What of the caller's surroundings reaches the steps.
+
+use std::fs;
 
 use serde_json::json;
 
@@ -56,4 +58,17 @@ fn nothing_of_the_callers_environment_leaks_in() {
             .contains(&"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     );
     assert!(run.stdout("s").contains(&"HOME=/root"));
+}
+
+#[test]
+fn the_callers_home_is_out_of_reach_wherever_it_lies() {
+    let lab = Lab::new();
+    let home = tempfile::Builder::new().prefix("hm-it-").tempdir_in("/opt").unwrap();
+    fs::write(home.path().join("token"), "secret").unwrap();
+    let ir = Ir::new()
+        .step("s", &format!("cat {}/token || echo hidden", home.path().display()))
+        .with("image", json!("host"));
+    let mut command = lab.run_command(&ir);
+    let run = crate::support::Run::of(&command.env("HOME", home.path()).output().unwrap()).passed();
+    assert_eq!(run.stdout("s"), ["hidden"]);
 }
