@@ -32,3 +32,4 @@ pub use step::{
     CacheGuard, HmVm, HmVmError, HmVmSettings, KeySpec, Lookup, LookupAnswer, MemoryCache, ParentState, PendingEntry,
     PolicyAnswer, Reservation, StepBase, StepCache, StepRun, StepSpec, StepState,
 };
+pub use user::UserProblem;

@@ -1,5 +1,7 @@
 //! Who commands run as.
 
+use thiserror::Error;
+
 /// A user of a machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Identity {
@@ -18,13 +20,31 @@ impl Identity {
     }
 }
 
+/// The greatest id that Docker gives to anybody.
+const MAX_ID: u32 = i32::MAX.cast_unsigned();
+
+/// Why an image's user is nobody.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum UserProblem {
+    /// No line has the name.
+    #[error("is not in the machine's /etc/passwd")]
+    Unknown,
+    /// No line has the group's name.
+    #[error("has the group {0:?}, which is not in the machine's /etc/group")]
+    UnknownGroup(String),
+    /// A number that is no id.
+    #[error("has the id {0}, and ids are from 0 to {MAX_ID}")]
+    OutOfRange(String),
+}
+
 /// Finds the user that an image names as `USER`, `UID`, `USER:GROUP` or `UID:GID` (OCI image specification, "config"),
-/// in the text of the machine's passwd(5) and group(5) files. `None` where a name isn't there.
-pub(crate) fn identify(user: &str, passwd: &str, groups: &str) -> Option<Identity> {
+/// in the text of the machine's passwd(5) and group(5) files. Where there is only a group the user is root, as for Docker.
+pub(crate) fn identify(user: &str, passwd: &str, groups: &str) -> Result<Identity, UserProblem> {
     let (user, group) = user
         .split_once(':')
         .map_or((user, None), |(user, group)| (user, Some(group)));
-    let number = user.parse::<u32>().ok();
+    let user = if user.is_empty() { "0" } else { user };
+    let number = id(user)?;
     let entry = passwd
         .lines()
         .map(|line| line.split(':').collect::<Vec<_>>())
@@ -37,14 +57,27 @@ pub(crate) fn identify(user: &str, passwd: &str, groups: &str) -> Option<Identit
         });
     let (uid, gid, home) = match (entry, number) {
         (Some(entry), _) => entry,
+        (None, Some(0)) => (0, 0, Identity::root().home),
         (None, Some(uid)) => (uid, 0, "/".to_owned()),
-        (None, None) => return None,
+        (None, None) => return Err(UserProblem::Unknown),
     };
     let gid = match group {
         None | Some("") => gid,
-        Some(group) => group.parse().ok().or_else(|| group_id(group, groups))?,
+        Some(group) => {
+            let found = id(group)?.or_else(|| group_id(group, groups));
+            found.ok_or_else(|| UserProblem::UnknownGroup(group.to_owned()))?
+        }
     };
-    Some(Identity { uid, gid, home })
+    Ok(Identity { uid, gid, home })
+}
+
+/// The number, if it is one.
+fn id(text: &str) -> Result<Option<u32>, UserProblem> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(None);
+    }
+    let id = text.parse().ok().filter(|id| *id <= MAX_ID);
+    id.map(Some).ok_or_else(|| UserProblem::OutOfRange(text.to_owned()))
 }
 
 fn group_id(name: &str, groups: &str) -> Option<u32> {
@@ -65,7 +98,8 @@ mod tests {
     const GROUP: &str = "root:x:0:\nstaff:x:50:build\n";
 
     fn found(user: &str) -> Option<(u32, u32, String)> {
-        identify(user, PASSWD, GROUP).map(|identity| (identity.uid, identity.gid, identity.home))
+        let identity = identify(user, PASSWD, GROUP).ok()?;
+        Some((identity.uid, identity.gid, identity.home))
     }
 
     #[test]
@@ -77,5 +111,22 @@ mod tests {
         assert_eq!(found("0"), Some((0, 0, "/root".into())));
         assert_eq!(found("nobody"), None);
         assert_eq!(found("build:nogroup"), None);
+        assert_eq!(found(":77"), Some((0, 77, "/root".into())));
+        assert_eq!(found("build:"), Some((1000, 1001, "/home/build".into())));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let problem = |user: &str| identify(user, PASSWD, GROUP).unwrap_err().to_string();
+        assert_eq!(problem("nobody"), "is not in the machine's /etc/passwd");
+        assert_eq!(
+            problem("build:nogroup"),
+            "has the group \"nogroup\", which is not in the machine's /etc/group"
+        );
+        for id in ["4294967295", "2147483648", "99999999999"] {
+            let expected = format!("has the id {id}, and ids are from 0 to 2147483647");
+            assert_eq!(problem(id), expected);
+            assert_eq!(problem(&format!("build:{id}")), expected);
+        }
     }
 }

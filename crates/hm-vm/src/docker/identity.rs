@@ -22,7 +22,10 @@ impl Shared {
         let group = self.text_of(&name, "/etc/group").await;
         self.janitor.remove(&name);
         let (passwd, group) = (passwd.map_err(start_error)?, group.map_err(start_error)?);
-        identify(user, &passwd, &group).ok_or_else(|| VmError::UnknownUser { user: user.to_owned() })
+        identify(user, &passwd, &group).map_err(|problem| VmError::UnknownUser {
+            user: user.to_owned(),
+            problem,
+        })
     }
 
     /// The text of a small file; none where it isn't there.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hm_plugin_protocol::SnapshotRef;
 use hm_store::TreeId;
-use hm_store::workspace::Workspace;
+use hm_store::workspace::{WORKSPACE_FOLDER, Workspace};
 
 use super::container::Shell;
 use super::error::DockerError;
@@ -61,7 +61,23 @@ impl Shared {
             base: &image.base,
             depth: image.depth,
         };
-        self.make_seed_on(below, None, upload).await
+        let hides = workspace.is_some() && self.has_workspace_folder(&image.id).await.map_err(failed)?;
+        let removal = hides.then(|| {
+            format!(
+                "rm -f /{SCRIPT} && rm -rf /{WORKSPACE_FOLDER}/..?* /{WORKSPACE_FOLDER}/.[!.]* /{WORKSPACE_FOLDER}/*\n"
+            )
+            .into_bytes()
+        });
+        self.make_seed_on(below, removal, upload).await
+    }
+
+    /// Whether the image has something in the workspace's place.
+    async fn has_workspace_folder(&self, image: &str) -> Result<bool, DockerError> {
+        let name = self.new_name();
+        self.create_still(&name, image).await?;
+        let found = self.look(&name, &format!("/{WORKSPACE_FOLDER}")).await;
+        self.janitor.remove(&name);
+        Ok(found?.is_some())
     }
 
     /// A seed that is made of an older one. In the store it stands on nothing: the older one's tree is not needed for it.

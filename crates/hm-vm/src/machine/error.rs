@@ -8,6 +8,7 @@ use hm_sandbox::SandboxError;
 
 use super::Network;
 use crate::docker::DockerError;
+use crate::user::UserProblem;
 
 /// The error of a backend's own layers, kept whole. Shared, so that the error of one look-up can be given to all who
 /// waited for it.
@@ -65,10 +66,12 @@ pub enum VmError {
         source: Option<SharedError>,
     },
     /// The image's user isn't known inside the machine.
-    #[error("the image's user {user:?} is not in the machine's /etc/passwd")]
+    #[error("the image's user {user:?} {problem}")]
     UnknownUser {
         /// As the image names it.
         user: String,
+        /// Why.
+        problem: UserProblem,
     },
     /// The machine could not be made.
     #[error("can't start a machine")]

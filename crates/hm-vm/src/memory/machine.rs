@@ -92,8 +92,10 @@ fn user_of(fs: &Fs, config: &ImageConfig) -> Result<Identity, VmError> {
         let content = fs.read(&[], path.as_bytes()).unwrap_or_default();
         String::from_utf8_lossy(&content).into_owned()
     };
-    identify(user, &text("/etc/passwd"), &text("/etc/group"))
-        .ok_or_else(|| VmError::UnknownUser { user: user.to_owned() })
+    identify(user, &text("/etc/passwd"), &text("/etc/group")).map_err(|problem| VmError::UnknownUser {
+        user: user.to_owned(),
+        problem,
+    })
 }
 
 #[async_trait]

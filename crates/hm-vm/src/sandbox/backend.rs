@@ -160,7 +160,7 @@ impl VmBackend for SandboxBackend {
             let resolved = images.resolve(&reference, Arc::clone(observer)).await;
             resolved.map_err(|error| failed(error.fix(), Arc::new(error)))?
         };
-        let sandbox = Arc::new(SandboxImage::new(resolved)?);
+        let sandbox = Arc::new(SandboxImage::new(resolved, self.shared.store.xattrs())?);
         self.shared.remember(Arc::clone(&sandbox));
         Ok(BootImage::new(
             image,
@@ -183,7 +183,7 @@ impl VmBackend for SandboxBackend {
         let workspace = request.workspace.as_deref();
         let as_captured = workspace.filter(|_| identity.uid == 0);
         let mut parts = Parts {
-            layers: shared.image_layers(sandbox, as_captured, request.network)?,
+            layers: shared.image_layers(sandbox, as_captured, workspace.is_some(), request.network)?,
             image_env,
             identity,
             workdir: sandbox.workdir(workspace.is_some()),
@@ -197,7 +197,7 @@ impl VmBackend for SandboxBackend {
                 .await?;
             let stack = shared.stack(&owned.snapshot).await?;
             parts.uses.push(shared.in_use.enter(&owned.snapshot));
-            parts.layers = shared.snapshot_layers(&owned.snapshot, stack, request.network)?;
+            parts.layers = shared.snapshot_layers(&owned.snapshot, stack, true, request.network)?;
         }
         self.machine(parts, request).await
     }
@@ -218,7 +218,7 @@ impl VmBackend for SandboxBackend {
             .as_ref()
             .map_or_else(|| DEFAULT_WORKDIR.to_owned(), |image| image.workdir(has_workspace));
         let image_env = image.map(|image| image.resolved.config.env.clone()).unwrap_or_default();
-        let mut layers = shared.snapshot_layers(snapshot, stack, request.network)?;
+        let mut layers = shared.snapshot_layers(snapshot, stack, has_workspace, request.network)?;
         let newer = request
             .workspace
             .as_deref()
@@ -231,7 +231,7 @@ impl VmBackend for SandboxBackend {
             uses.push(shared.in_use.enter(&delta.snapshot));
             shared.flatten_if_deep(&delta.snapshot, layers.depth + 1);
             let stack = shared.stack(&delta.snapshot).await?;
-            layers = shared.snapshot_layers(&delta.snapshot, stack, request.network)?;
+            layers = shared.snapshot_layers(&delta.snapshot, stack, true, request.network)?;
             notes = delta.notes;
         }
         let parts = Parts {

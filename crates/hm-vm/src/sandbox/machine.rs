@@ -1,21 +1,23 @@
 //! One machine in the sandbox.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::iter;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use hm_plugin_protocol::{SnapshotRef, Stream};
-use hm_sandbox::{Limits as SandboxLimits, Network as SandboxNetwork, Running, SpawnRequest};
+use hm_sandbox::{Limits as SandboxLimits, Network as SandboxNetwork, RootFs, Running, SpawnRequest};
 use hm_store::{NewSnapshot, Scratch, SnapshotBase, SnapshotKind};
 
 use super::exec::{Attendance, end_error};
 use super::layers::Layers;
 use super::output;
 use super::shared::{Shared, snapshot_error};
+use super::stacked::Stacked;
 use crate::environment;
 use crate::in_use::Use;
-use crate::machine::{ExecOutcome, ExecRequest, HOSTNAME, Limits, Network, SharedError, Vm, VmError};
+use crate::machine::{DEFAULT_WORKDIR, ExecOutcome, ExecRequest, HOSTNAME, Limits, Network, SharedError, Vm, VmError};
 use crate::user::Identity;
 
 const MIB: u64 = 1 << 20;
@@ -51,6 +53,7 @@ impl SandboxMachine {
             None => self.shared.scratch()?,
         };
         let rootfs = self.layers.root(self.shared.store.layout().root(), &scratch);
+        let workdir = self.image_workdir(&rootfs);
         self.scratch = Some(scratch);
         let env = environment::effective(&self.image_env, &self.identity.home, request.env.clone());
         let pair = |(name, value): (String, String)| (OsString::from(name), OsString::from(value));
@@ -58,7 +61,7 @@ impl SandboxMachine {
             rootfs,
             argv: ["sh", "-c", &request.cmd].map(OsString::from).to_vec(),
             env: env.into_iter().map(pair).collect(),
-            cwd: PathBuf::from(request.workdir.as_deref().unwrap_or(&self.workdir)),
+            cwd: request.workdir.as_ref().map_or(workdir, PathBuf::from),
             uid: self.identity.uid,
             gid: self.identity.gid,
             groups: vec![self.identity.gid],
@@ -79,6 +82,27 @@ impl SandboxMachine {
             },
         };
         self.shared.launcher().await?.spawn(spawn).await.map_err(end_error)
+    }
+
+    /// Where a command starts that names no folder: the image's, if the machine has it.
+    fn image_workdir(&self, rootfs: &RootFs) -> PathBuf {
+        let is_there = || {
+            let lower = rootfs.lower.iter().map(|layer| rootfs.lower_base.join(layer));
+            let host = rootfs.host_root.then(|| PathBuf::from("/"));
+            let layers: Vec<PathBuf> = iter::once(rootfs.upper.clone()).chain(lower).chain(host).collect();
+            let stacked = Stacked {
+                layers: &layers,
+                marks: self.shared.store.xattrs(),
+            };
+            stacked
+                .find(Path::new(&self.workdir))
+                .is_some_and(|found| found.data.is_dir())
+        };
+        if self.workdir == DEFAULT_WORKDIR || is_there() {
+            PathBuf::from(&self.workdir)
+        } else {
+            DEFAULT_WORKDIR.into()
+        }
     }
 
     /// Sees a command to its end that nobody waits for any more.

@@ -2,6 +2,7 @@
 
 mod backend;
 mod engine;
+mod etc;
 mod exec;
 mod hosts;
 mod image;
@@ -10,6 +11,7 @@ mod machine;
 mod machine_layer;
 mod output;
 mod shared;
+mod stacked;
 mod workspace;
 
 pub use backend::{RootKind, SandboxBackend, SandboxSettings};

@@ -26,10 +26,12 @@ use crate::user::Identity;
 /// A snapshot with this many layers of steps is merged while the build goes on. Measured: 50 layers are nearly free,
 /// 100 cost as much as the rest of a step.
 const FLATTEN_BESIDE: usize = 64;
-/// One with this many before a machine boots from it: the kernel takes 500 (`OVL_MAX_STACK`).
+/// One with this many before a machine boots from it.
 const FLATTEN_FIRST: usize = 300;
 /// The same where the names of all layers have to fit into one page.
 const FLATTEN_FIRST_OF_FEW: usize = 48;
+/// Layers that the kernel takes, the image's and the machine's among them (`OVL_MAX_STACK`).
+const MAX_STACK: usize = 500;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -142,13 +144,15 @@ impl Shared {
     }
 
     /// The layers of a new machine with the image and, where it has the owners that it was captured with, a workspace.
+    /// `hides`: there is, or will be, a workspace in any case.
     pub(super) fn image_layers(
         &self,
         image: &SandboxImage,
         workspace: Option<&hm_store::Workspace>,
+        hides: bool,
         network: Network,
     ) -> Result<Layers, VmError> {
-        let machine = self.machine_layer(&image.identity, network)?;
+        let machine = self.machine_layer(Some(image), hides, network)?;
         let above = workspace.map(|workspace| workspace.layer.clone());
         let below = image.resolved.layers.iter().rev().cloned();
         let lower = above.into_iter().chain([machine]).chain(below);
@@ -164,17 +168,18 @@ impl Shared {
         })
     }
 
-    /// The layers of a machine that boots from a snapshot.
+    /// The layers of a machine that boots from a snapshot; `hides` as for [`Shared::image_layers`].
     pub(super) fn snapshot_layers(
         &self,
         snapshot: &SnapshotRef,
         stack: Stack,
+        hides: bool,
         network: Network,
     ) -> Result<Layers, VmError> {
         let root = self.store.layout().root();
         let Stack {
             image,
-            tree: _,
+            tree,
             mut lower,
             depth,
         } = stack;
@@ -184,9 +189,11 @@ impl Shared {
             || lower.iter().skip(depth).all(|layer| layer.starts_with(&workspaces)),
             |image| image.resolved.host,
         );
-        let identity = known.map_or_else(Identity::root, |image| image.identity.clone());
-        // Above the workspace is as good as below it: they share no path but `/workspace`, which both have.
-        lower.insert(depth, self.machine_layer(&identity, network)?);
+        let hides = hides || tree.is_some();
+        // Below the workspace, which it must not hide.
+        let is_workspace = |layer: &&PathBuf| layer.starts_with(&workspaces);
+        let below = depth + usize::from(lower.get(depth).as_ref().is_some_and(is_workspace));
+        lower.insert(below, self.machine_layer(known.as_deref(), hides, network)?);
         Ok(Layers {
             lower: relative(root, lower),
             host,
@@ -202,7 +209,7 @@ impl Shared {
             return Ok(stack);
         }
         let many_layers = self.launcher().await?.confinement().many_layers;
-        if many_layers && stack.depth < FLATTEN_FIRST {
+        if many_layers && stack.depth < FLATTEN_FIRST && stack.lower.len() < MAX_STACK {
             return Ok(stack);
         }
         let (shared, snapshot) = (Arc::clone(self), snapshot.clone());
@@ -237,9 +244,12 @@ impl Shared {
         while background.join_next().await.is_some() {}
     }
 
-    fn machine_layer(&self, identity: &Identity, network: Network) -> Result<PathBuf, VmError> {
+    fn machine_layer(&self, image: Option<&SandboxImage>, hides: bool, network: Network) -> Result<PathBuf, VmError> {
+        let identity = image.map_or_else(Identity::root, |image| image.identity.clone());
         let kind = LayerKind {
             network,
+            etc: image.map(|image| image.etc.clone()).unwrap_or_default(),
+            hides,
             uid: identity.uid,
             gid: identity.gid,
         };

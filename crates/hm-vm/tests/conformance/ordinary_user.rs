@@ -15,6 +15,8 @@ const SKIPPED_WITH_ONE_ID: &[&str] = &[
     "have_modes",
     "content_hash_sees_every_change",
     "files_of_other_users_are_kept_and_removed",
+    "another_users_workspace",
+    "users_are_found_behind",
     "fifty_",
     "deep_chains",
 ];

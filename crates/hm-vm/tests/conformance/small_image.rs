@@ -15,12 +15,31 @@ const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbuild:x:1000:1001::/home/bu
 
 /// Writes an archive as `docker save` does into the folder, with this user in its configuration; the image's reference.
 pub(crate) fn small_image(folder: &Path, name: &str, user: &str) -> String {
-    small_image_in(folder, name, user, "")
+    small_image_with(
+        folder,
+        name,
+        Small {
+            user,
+            ..Small::default()
+        },
+    )
 }
 
-/// As [`small_image`], with a working folder in its configuration.
-pub(crate) fn small_image_in(folder: &Path, name: &str, user: &str, workdir: &str) -> String {
-    let layer = layer();
+/// What a small image may have besides its shell.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Small<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) workdir: &'a str,
+    /// Files, by path; all hold `x`.
+    pub(crate) files: &'a [&'a str],
+    /// What `/etc` is a link to.
+    pub(crate) etc: Option<&'a str>,
+}
+
+/// As [`small_image`], with more in it.
+pub(crate) fn small_image_with(folder: &Path, name: &str, small: Small<'_>) -> String {
+    let Small { user, workdir, .. } = small;
+    let layer = layer(small);
     let hex = |bytes: &[u8]| ContentHash::new(Sha256::digest(bytes).into()).to_hex();
     let config = json!({
         "architecture": Platform::of_this_machine().architecture,
@@ -49,11 +68,12 @@ pub(crate) fn small_image_in(folder: &Path, name: &str, user: &str, workdir: &st
     format!("docker-archive:{}", path.display())
 }
 
-fn layer() -> Vec<u8> {
+fn layer(small: Small<'_>) -> Vec<u8> {
     let mut layer = Builder::new(Vec::new());
+    let etc = small.etc.map_or("etc", |target| target.trim_start_matches('/'));
     let mut folders = BTreeSet::from([
         "bin".into(),
-        "etc".into(),
+        etc.into(),
         "proc".into(),
         "dev".into(),
         "sys".into(),
@@ -94,7 +114,18 @@ fn layer() -> Vec<u8> {
             &fs::read(library).unwrap(),
         );
     }
-    add(&mut layer, "etc/passwd", EntryType::Regular, 0o644, PASSWD.as_bytes());
+    let passwd = format!("{etc}/passwd");
+    add(&mut layer, &passwd, EntryType::Regular, 0o644, PASSWD.as_bytes());
+    if let Some(target) = small.etc {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::Symlink);
+        header.set_mode(0o777);
+        header.set_size(0);
+        layer.append_link(&mut header, "etc", target).unwrap();
+    }
+    for path in small.files {
+        add(&mut layer, path, EntryType::Regular, 0o644, b"x");
+    }
     layer.into_inner().unwrap()
 }
 

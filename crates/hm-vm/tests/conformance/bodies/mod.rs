@@ -123,6 +123,8 @@ bodies! {
         a_full_disk_is_the_commands_failure
         can_be_dropped_at_any_point
         knows_its_own_name
+        the_workspace_hides_the_images
+        another_users_workspace_hides_the_images
     }
 }
 
@@ -136,6 +138,8 @@ bodies! {
         the_images_user_owns_the_workspace
         files_of_other_users_are_kept_and_removed
         the_images_working_folder_is_used
+        an_etc_that_is_a_link_stays_one
+        users_are_found_behind_an_etc_that_is_a_link
         an_unknown_user_is_an_error
         deep_chains_are_flattened
         nothing_is_left_behind

@@ -4,8 +4,11 @@ use std::pin::pin;
 use std::task::Poll;
 
 use hm_vm::{MachineRequest, Network};
+use serde_json::json;
 
-use crate::ground::{Ground, request, run, says};
+use crate::engine;
+use crate::ground::{Ground, left, request, run, says};
+use crate::small_image::{Small, small_image_with};
 
 pub(super) async fn a_hundred_megabytes_arrive_whole(ground: &Ground) {
     let mut machine = ground.boot().await;
@@ -101,6 +104,63 @@ pub(super) async fn knows_its_own_name(ground: &Ground) {
         machine.close().await.unwrap();
         let mut machine = ground.backend.restore(&kept, &asked).await.unwrap();
         says(&mut *machine, known, "1\n").await;
+        machine.close().await.unwrap();
+    }
+}
+
+pub(super) async fn the_workspace_hides_the_images(ground: &Ground) {
+    hides(ground, "").await;
+}
+
+pub(super) async fn another_users_workspace_hides_the_images(ground: &Ground) {
+    hides(ground, "build").await;
+}
+
+/// What the image has in its place shows where there is no workspace.
+async fn hides(ground: &Ground, user: &str) {
+    let files = ["workspace/Makefile", "workspace/tests/old", "workspace/tests/same"];
+    let name = if ground.backend.name() == "docker" {
+        let name = &format!("hm-conformance-workspace:1{user}");
+        let config = json!({ "User": user, "WorkingDir": "/workspace" });
+        engine::load(name, engine::archive_with(&files), config, None).await;
+        name.clone()
+    } else {
+        let small = Small {
+            user,
+            files: &files,
+            ..Small::default()
+        };
+        small_image_with(ground.folder.path(), "image.tar", small)
+    };
+    let image = ground.backend.resolve_image(&name).await.unwrap();
+    let all = "echo /workspace/* /workspace/tests/*";
+    let asked = |workspace| MachineRequest {
+        workspace,
+        network: Network::Host,
+        ..MachineRequest::default()
+    };
+    let mut machine = ground.backend.create(&image, &asked(None)).await.unwrap();
+    let shown = "/workspace/Makefile /workspace/tests /workspace/tests/old /workspace/tests/same\n";
+    says(&mut *machine, all, shown).await;
+    machine.close().await.unwrap();
+
+    ground.tree.write("tests/new", "mine").write("tests/same", "mine");
+    let mut machine = ground
+        .backend
+        .create(&image, &asked(Some(ground.capture())))
+        .await
+        .unwrap();
+    let shown = "/workspace/tests /workspace/tests/new /workspace/tests/same\n";
+    says(&mut *machine, all, shown).await;
+    assert_eq!(machine.take_notes(), Vec::<String>::new());
+    let kept = left(&mut *machine, "echo x > /workspace/tests/made").await;
+    machine.close().await.unwrap();
+    ground.tree.write("tests/newer", "mine");
+    for (workspace, newer) in [(None, ""), (Some(ground.capture()), " /workspace/tests/newer")] {
+        let mut machine = ground.backend.restore(&kept, &asked(workspace)).await.unwrap();
+        let steps = "/workspace/tests /workspace/tests/made /workspace/tests/new";
+        let shown = format!("{steps}{newer} /workspace/tests/same\n");
+        says(&mut *machine, all, &shown).await;
         machine.close().await.unwrap();
     }
 }

@@ -17,7 +17,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::ground::{Ground, Kept, left, limited, request, run, run_request, says};
-use crate::small_image::{small_image, small_image_in};
+use crate::small_image::{Small, small_image, small_image_with};
 
 async fn resolve(ground: &Ground, reference: &str) -> BootImage {
     ground.backend.resolve_image(reference).await.unwrap()
@@ -145,38 +145,81 @@ pub(super) async fn the_images_user_owns_the_workspace(ground: &Ground) {
     machine.close().await.unwrap();
 }
 
-/// Where it is one of the workspace, or there is none.
+/// The name service files are put behind it.
+pub(super) async fn an_etc_that_is_a_link_stays_one(ground: &Ground) {
+    let file = "nix/store/etc/keep";
+    for (name, etc) in [("absolute", "/nix/store/etc"), ("relative", "nix/store/etc")] {
+        let small = Small {
+            files: &[file],
+            etc: Some(etc),
+            ..Small::default()
+        };
+        let image = small_image_with(ground.folder.path(), &format!("{name}.tar"), small);
+        let image = resolve(ground, &image).await;
+        let mut machine = boot(ground, &image, Network::None).await;
+        let cmd = "[ -L /etc ] && read line < /etc/keep; echo $line; read _ name < /etc/hosts; echo $name; \
+                   echo /nix/store/etc/*";
+        let said = "x\nlocalhost\n/nix/store/etc/hosts /nix/store/etc/keep /nix/store/etc/passwd\n";
+        says(&mut *machine, cmd, said).await;
+        machine.close().await.unwrap();
+    }
+    // One that leads nowhere is left as it is.
+    let small = Small {
+        etc: Some("/none"),
+        ..Small::default()
+    };
+    let image = small_image_with(ground.folder.path(), "none.tar", small);
+    let image = resolve(ground, &image).await;
+    let mut machine = boot(ground, &image, Network::None).await;
+    says(&mut *machine, "[ -L /etc ] && echo link", "link\n").await;
+    machine.close().await.unwrap();
+}
+
+pub(super) async fn users_are_found_behind_an_etc_that_is_a_link(ground: &Ground) {
+    let small = Small {
+        user: "build",
+        etc: Some("/nix/store/etc"),
+        ..Small::default()
+    };
+    let image = small_image_with(ground.folder.path(), "image.tar", small);
+    let image = resolve(ground, &image).await;
+    let mut machine = boot(ground, &image, Network::None).await;
+    says(&mut *machine, "echo $HOME", "/home/build\n").await;
+    machine.close().await.unwrap();
+}
+
+/// Where it is one of the workspace, or there is none; a folder that isn't there is no reason not to run.
 pub(super) async fn the_images_working_folder_is_used(ground: &Ground) {
     ground.tree.write("inner/f", "");
     let workspace = Some(ground.capture());
     let network = Network::Host;
     for (workdir, with, without) in [
-        ("/workspace/inner", "/workspace/inner", None),
-        ("/bin", "/workspace", Some("/bin")),
-        ("bin", "/workspace", Some("/workspace")),
+        ("/workspace/inner", "/workspace/inner", "/workspace"),
+        ("/workspace/none", "/workspace", "/workspace"),
+        ("/workspace/../bin", "/workspace", "/bin"),
+        ("/workspace/../workspace/./inner/", "/workspace/inner", "/workspace"),
+        ("/bin", "/workspace", "/bin"),
+        ("/bin/sh", "/workspace", "/workspace"),
+        ("bin", "/workspace", "/workspace"),
     ] {
-        let image = small_image_in(ground.folder.path(), "image.tar", "", workdir);
+        let small = Small {
+            workdir,
+            ..Small::default()
+        };
+        let image = small_image_with(ground.folder.path(), "image.tar", small);
         let image = resolve(ground, &image).await;
-        for (workspace, expected) in [(workspace.clone(), Some(with)), (None, without)] {
+        for (workspace, expected) in [(workspace.clone(), with), (None, without)] {
             let request = MachineRequest {
                 workspace,
                 network,
                 ..MachineRequest::default()
             };
             let mut machine = ground.backend.create(&image, &request).await.unwrap();
-            if let Some(expected) = expected {
-                says(&mut *machine, "pwd", &format!("{expected}\n")).await;
-            } else {
-                let error = run_request(&mut *machine, self::request("pwd")).await.unwrap_err();
-                assert_eq!(error.code(), "workdir");
-                assert!(error.to_string().contains(workdir), "{error}");
-            }
+            says(&mut *machine, "pwd", &format!("{expected}\n")).await;
             let kept = machine.snapshot().await.unwrap();
             machine.close().await.unwrap();
             let mut machine = ground.backend.restore(&kept, &MachineRequest::default()).await.unwrap();
-            if let Some(expected) = expected {
-                says(&mut *machine, "pwd", &format!("{expected}\n")).await;
-            }
+            says(&mut *machine, "pwd", &format!("{expected}\n")).await;
             machine.close().await.unwrap();
         }
     }
