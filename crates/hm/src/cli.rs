@@ -70,13 +70,10 @@ impl Command {
             Self::Render(args) => Some(args.format.unwrap_or(Format::Human)),
             Self::Doctor(args) => Some(args.format),
             Self::Image(ImageCommand::Ls(args)) => Some(args.format),
-            Self::Image(ImageCommand::Pull(_) | ImageCommand::Rm(_) | ImageCommand::Lock(_))
-            | Self::Pipelines(_)
-            | Self::Graph(_)
-            | Self::Init(_)
-            | Self::Import(_)
-            | Self::Schema(_)
-            | Self::Version => Some(Format::Human),
+            Self::Image(ImageCommand::Pull(_) | ImageCommand::Rm(_) | ImageCommand::Lock(_)) => None,
+            Self::Pipelines(_) | Self::Graph(_) | Self::Init(_) | Self::Import(_) | Self::Schema(_) | Self::Version => {
+                Some(Format::Human)
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use hm_dsl_engine::{FileProblem, PipelineDefinition};
 use hm_pipeline_ir::{Pipeline, Problem};
 use hm_render::visible;
+use hm_store::image::{ImageLock, LockError};
 use serde_json::{Value, json};
 
 use crate::append::append;
@@ -12,6 +13,7 @@ use crate::cli::{CheckArgs, Format};
 use crate::commands::source::{self, Source};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::images::lock_path;
 use crate::output;
 use crate::process::Process;
 use crate::settings::Places;
@@ -22,7 +24,11 @@ pub(crate) fn check(args: &CheckArgs, process: &Process) -> Result<Exit, CliErro
     let dir = source::find(&places.start)?.ok_or_else(|| source::no_folder(&places.start))?;
     let source = source::evaluate(&dir, process, &process.sdk_folder()?)?;
     source.require_any()?;
-    let report = Report::of(&source);
+    let mut report = Report::of(&source);
+    let lock = lock_path(dir.root());
+    if let Err(error) = ImageLock::read(&lock) {
+        report.findings.push(Finding::in_lock(lock, &error));
+    }
     let exit = report.exit(args.strict);
     match args.format {
         Format::Human => output::result(&visible(&report.to_text(&process.cwd)))?,
@@ -176,6 +182,22 @@ impl Finding {
             pointer: None,
             message: message.join("\n"),
             fixes: fixes.into_iter().map(fix).collect(),
+        }
+    }
+
+    fn in_lock(file: PathBuf, error: &LockError) -> Self {
+        let (line, cause) = match error {
+            LockError::Json { source, .. } => (u32::try_from(source.line()).ok(), format!(": {source}")),
+            LockError::File(_) | LockError::Version { .. } | LockError::Name { .. } => (None, String::new()),
+        };
+        Self {
+            kind: Kind::Source,
+            file,
+            line: line.filter(|line| *line > 0),
+            pipeline: None,
+            pointer: None,
+            message: format!("{error}{cause}"),
+            fixes: vec!["mend it, or write it anew: rm .hm/images.lock && hm image lock".to_owned()],
         }
     }
 

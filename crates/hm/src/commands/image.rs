@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hm_pipeline_ir::Pipeline;
 use hm_store::image::{ImageLock, KeptBecause, PulledImage, RegistryRef};
-use hm_store::{ImageRef, Images, Store};
+use hm_store::{ImageDigest, ImageRef, Images, Store};
 use serde_json::json;
 
 use crate::cli::{Format, ImageCommand, ImageListArgs, ImageLockArgs, ImageNames};
@@ -37,17 +37,12 @@ fn pull(args: &ImageNames, process: &Process) -> Result<Exit, CliError> {
     let places = Places::find(None, process)?;
     let mut settings = ImageCommandSettings::resolve(&places, process)?;
     settings.images.lock = read_lock(&places.tree())?;
-    let references = args
-        .images
-        .iter()
-        .map(|text| parse(text))
-        .collect::<Result<Vec<_>, _>>()?;
     let runtime = wiring::runtime()?;
     with_store(&settings.store, |store| {
         let images = Images::new(store.clone(), settings.images);
         let told = Arc::new(PullProgress::new(process));
-        for reference in references {
-            let reference = reference.relative_to(&process.cwd);
+        let pull_one = |text: &str| -> Result<(), CliError> {
+            let reference = parse(text)?.relative_to(&process.cwd);
             let pulled = runtime.block_on(images.fetch(&reference, told.clone()));
             told.end();
             let pulled = pulled.map_err(|error| image_error(&error))?;
@@ -57,8 +52,20 @@ fn pull(args: &ImageNames, process: &Process) -> Result<Exit, CliError> {
                 let synced = store.make_durable();
                 synced.map_err(|error| wiring::store_error(&error, &settings.store))?;
             }
+            Ok(())
+        };
+        // One that can't be had is no reason not to pull the others; the first is told in full, at the end.
+        let mut end: Result<Exit, CliError> = Ok(Exit::Success);
+        for text in &args.images {
+            if let Err(error) = pull_one(text) {
+                if end.is_ok() {
+                    end = Err(error);
+                } else {
+                    output::note(&format!("error: {text} was not pulled either: {}", error.message()));
+                }
+            }
         }
-        Ok(Exit::Success)
+        end
     })
 }
 
@@ -167,31 +174,48 @@ fn lock(args: &ImageLockArgs, process: &Process) -> Result<Exit, CliError> {
     let settings = ImageCommandSettings::resolve(&places, process)?;
     let dir = source::find(&places.start)?.ok_or_else(|| source::no_folder(&places.start))?;
     let root = dir.root().to_owned();
-    let (references, mut lock) = if args.images.is_empty() {
+    let all = args.images.is_empty();
+    let references = if all {
         let source = source::evaluate(&dir, process, &process.sdk_folder()?)?;
         source::require_whole(&source)?;
-        (used_images(&source, &settings.default_image)?, ImageLock::default())
+        used_images(&source, &settings.default_image)?
     } else {
-        let given = args
-            .images
-            .iter()
-            .map(|text| registry(text))
-            .collect::<Result<_, _>>()?;
-        (given, read_lock(&root)?.unwrap_or_default())
+        // One that can't be read is told of before any registry is asked.
+        read_lock(&root)?;
+        let given = args.images.iter().map(|text| registry(text));
+        given.collect::<Result<_, _>>()?
     };
     let runtime = wiring::runtime()?;
     with_store(&settings.store, |store| {
         let images = Images::new(store.clone(), settings.images);
         let told = Arc::new(PullProgress::new(process));
+        let mut pins = Vec::new();
         for reference in references {
             let digest = runtime.block_on(images.digest(&reference, told.clone()));
             let digest = digest.map_err(|error| image_error(&error))?;
-            lock.set(&reference, digest);
             output::result(&format!("{reference} {digest}\n"))?;
+            pins.push((reference, digest));
         }
-        lock.write(&lock_path(&root)).map_err(|error| lock_error(&error))?;
+        if all {
+            let mut lock = ImageLock::default();
+            pin(&mut lock, &pins);
+            lock.write(&lock_path(&root))
+        } else {
+            ImageLock::update(&lock_path(&root), |there| {
+                let mut lock = there.unwrap_or_default();
+                pin(&mut lock, &pins);
+                lock
+            })
+        }
+        .map_err(|error| lock_error(&error))?;
         Ok(Exit::Success)
     })
+}
+
+fn pin(lock: &mut ImageLock, pins: &[(RegistryRef, ImageDigest)]) {
+    for (reference, digest) in pins {
+        lock.set(reference, *digest);
+    }
 }
 
 /// The images of registries that the steps of all pipelines boot from, by their tags.

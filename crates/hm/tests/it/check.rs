@@ -106,6 +106,24 @@ export default { slug: 'refused', pipeline: pipeline([...steps, odd]) };
 ";
 
 #[test]
+fn a_lock_that_a_merge_left_in_pieces_is_a_problem() {
+    let lab = Lab::new();
+    lab.write(".hm/ci.py", SOUND);
+    lab.write(
+        ".hm/images.lock",
+        "{\n  \"version\": 1,\n<<<<<<< ours\n  \"images\": {}\n}\n",
+    );
+    let checked = check(&lab, &[]);
+    assert_eq!(checked.code, Some(2), "{}{}", checked.stdout, checked.stderr);
+    assert!(
+        checked.stdout.contains(".hm/images.lock:3: error: "),
+        "{}",
+        checked.stdout
+    );
+    assert!(checked.stdout.contains("1 problem,"), "{}", checked.stdout);
+}
+
+#[test]
 fn what_is_refused_is_at_its_line_in_typescript_too() {
     for runtime in ["embedded", "node"] {
         let lab = Lab::new();

@@ -197,6 +197,52 @@ fn images_are_pulled_listed_and_removed() {
 }
 
 #[test]
+fn one_image_that_is_missing_leaves_none_of_the_others_out() {
+    let lab = Lab::new();
+    let real = registry(&lab);
+    let (host, image) = (real.host(), image(&real));
+    let none = format!("{host}/o/none");
+    let (code, pulled, told) = hm(&lab, &host, &["image", "pull", "No", &image, &none]);
+    assert_eq!(code, Some(2));
+    assert!(pulled.starts_with(&image), "{pulled}");
+    assert!(told.contains("error[image_invalid]") && told.contains(&none), "{told}");
+}
+
+#[test]
+fn errors_of_pulls_are_json_where_the_environment_asks() {
+    let lab = Lab::new();
+    let mut command = lab.hm();
+    command.env("HM_PREFERENCES__FORMAT", "json");
+    let output = command.args(["image", "pull", "oci:/nonexist"]).output().unwrap();
+    let error: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(error.to_string().contains("image_unusable"), "{error}");
+}
+
+#[test]
+fn locks_side_by_side_lose_no_pin() {
+    let lab = Lab::new();
+    let real = registry(&lab);
+    let host = real.host();
+    lab.write(".hm/pipeline.py", "");
+    let layer = Layer::plain(&[("a", b"1")]);
+    let images: Vec<String> = (0..6).map(|number| format!("o/i{number}")).collect();
+    for image in &images {
+        real.push(image, &Made::tagged(std::slice::from_ref(&layer)));
+    }
+    std::thread::scope(|scope| {
+        for image in &images {
+            let (lab, host) = (&lab, &host);
+            scope.spawn(move || {
+                let (code, _, told) = hm(lab, host, &["image", "lock", &format!("{host}/{image}:t")]);
+                assert_eq!(code, Some(0), "{told}");
+            });
+        }
+    });
+    let lock: Value = serde_json::from_slice(&fs::read(lab.tree().join(".hm/images.lock")).unwrap()).unwrap();
+    assert_eq!(lock["images"].as_object().unwrap().len(), images.len());
+}
+
+#[test]
 fn a_pulled_image_needs_no_registry() {
     let lab = Lab::new();
     let real = registry(&lab);

@@ -1,11 +1,13 @@
 //! `.hm/images.lock`: which digest each image of a registry stands for, whatever its tag does.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fmt;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use tempfile::NamedTempFile;
 use thiserror::Error;
 
@@ -26,7 +28,33 @@ pub struct ImageLock {
 #[serde(deny_unknown_fields)]
 struct Document {
     version: u32,
+    #[serde(deserialize_with = "each_once")]
     images: BTreeMap<String, ImageDigest>,
+}
+
+/// A map of which no key is there twice, as merges leave them.
+fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, ImageDigest>, D::Error> {
+    struct EachOnce;
+    impl<'de> Visitor<'de> for EachOnce {
+        type Value = BTreeMap<String, ImageDigest>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("digests by image")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut images = BTreeMap::new();
+            while let Some((name, digest)) = map.next_entry::<String, ImageDigest>()? {
+                if let Some(other) = images.insert(name.clone(), digest)
+                    && other != digest
+                {
+                    return Err(A::Error::custom(format!("{name} is there twice, with two digests")));
+                }
+            }
+            Ok(images)
+        }
+    }
+    deserializer.deserialize_map(EachOnce)
 }
 
 #[derive(Deserialize)]
@@ -100,6 +128,18 @@ impl ImageLock {
         }
     }
 
+    /// Changes the file while nobody else does; `change` is given what is there.
+    ///
+    /// # Errors
+    /// As for [`ImageLock::read`] and [`ImageLock::write`].
+    pub fn update(path: &Path, change: impl FnOnce(Option<Self>) -> Self) -> Result<(), LockError> {
+        let folder = folder_of(path);
+        let held = File::open(folder).map_err(FileError::at("open", folder))?;
+        // A file system without locks is no reason not to write.
+        held.lock().ok();
+        change(Self::read(path)?).write(path)
+    }
+
     /// Writes the file, whole or not at all.
     ///
     /// # Errors
@@ -114,12 +154,8 @@ impl ImageLock {
             source,
         })?;
         text.push('\n');
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
         let failed = || FileError::at("write", path);
-        let mut file = NamedTempFile::new_in(folder).map_err(failed())?;
+        let mut file = NamedTempFile::new_in(folder_of(path)).map_err(failed())?;
         file.write_all(text.as_bytes())
             .and_then(|()| file.as_file().sync_all())
             .map_err(failed())?;
@@ -143,6 +179,11 @@ impl ImageLock {
     pub fn iter(&self) -> impl Iterator<Item = (&str, ImageDigest)> {
         self.images.iter().map(|(name, digest)| (name.as_str(), *digest))
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -178,6 +219,27 @@ mod tests {
     }
 
     #[test]
+    fn changes_side_by_side_are_all_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("images.lock");
+        let digest: ImageDigest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..16 {
+                let path = &path;
+                scope.spawn(move || {
+                    ImageLock::update(path, |there| {
+                        let mut lock = there.unwrap_or_default();
+                        lock.set(&reference(&format!("ubuntu:{number}")), digest);
+                        lock
+                    })
+                    .unwrap();
+                });
+            }
+        });
+        assert_eq!(ImageLock::read(&path).unwrap().unwrap().iter().count(), 16);
+    }
+
+    #[test]
     fn what_is_no_lock_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("images.lock");
@@ -197,5 +259,11 @@ mod tests {
         let digest = format!("sha256:{}", "a".repeat(64));
         let short = format!(r#"{{"version":1,"images":{{"ubuntu":"{digest}"}}}}"#);
         assert!(matches!(error(&short), LockError::Name { .. }));
+        let (name, other) = ("docker.io/library/ubuntu:24.04", format!("sha256:{}", "b".repeat(64)));
+        let twice = format!(r#"{{"version":1,"images":{{"{name}":"{digest}","{name}":"{other}"}}}}"#);
+        let LockError::Json { source, .. } = error(&twice) else {
+            panic!()
+        };
+        assert!(source.to_string().contains("ubuntu:24.04 is there twice"), "{source}");
     }
 }
