@@ -9,7 +9,7 @@ use rusqlite::{Transaction, params};
 
 use super::kept::{kept_blobs, remove_blobs, useless_blobs};
 use super::known::packed_layers;
-use super::registry::{PREFIX, PullRecord};
+use super::registry::{PREFIX, PullRecord, remove_partials};
 use super::{ImageError, RegistryRef};
 use crate::error::{FileError, IndexError};
 use crate::files::remove_tree;
@@ -148,6 +148,8 @@ impl Store {
             });
         }
         self.remove_folders(folders)?;
+        // Whoever removes images wants room.
+        remove_partials(self.layout())?;
         Ok(removed)
     }
 

@@ -10,6 +10,8 @@ use crate::ids::{ImageDigest, LayerId};
 
 /// Greatest length of a JSON document in bytes.
 const MAX_DOCUMENT: u64 = 16 << 20;
+/// Greatest number of layers: the kernel stacks 500 (`OVL_MAX_STACK`), and machines add theirs.
+const MAX_LAYERS: usize = 450;
 
 /// One image, ready to be unpacked.
 #[derive(Debug)]
@@ -231,6 +233,13 @@ fn diff_ids(blobs: &Blobs, configuration: &Configuration, layers: usize) -> Resu
             path: blobs.path().to_owned(),
             manifest: layers,
             config: texts.len(),
+        });
+    }
+    if layers > MAX_LAYERS {
+        return Err(ImageError::TooManyLayers {
+            path: blobs.path().to_owned(),
+            layers,
+            most: MAX_LAYERS,
         });
     }
     texts.iter().map(|text| digest_of(blobs, text)).collect()

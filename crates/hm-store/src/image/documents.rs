@@ -105,11 +105,12 @@ impl Configuration {
         platform(&self.os, &self.architecture, self.variant.as_deref())
     }
 
-    /// What it says about processes. A variable without `=` has no value and is left out.
+    /// What it says about processes. A variable without `=` has no value and is left out, as is one without a name.
     pub(super) fn image_config(&self) -> ImageConfig {
         let Process { env, user, working_dir } = self.config.clone().unwrap_or_default();
         let variable = |text: String| {
             text.split_once('=')
+                .filter(|(name, _)| !name.is_empty())
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
         };
         let said = |text: Option<String>| text.filter(|text| !text.is_empty());

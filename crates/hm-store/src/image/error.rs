@@ -179,7 +179,7 @@ pub enum ImageError {
         config: usize,
     },
     /// The image has more layers than can be stacked.
-    #[error("{}: the image has {layers} layers; the kernel stacks at most {most}", path.display())]
+    #[error("{}: the image has {layers} layers; at most {most} can be stacked", path.display())]
     TooManyLayers {
         /// The layout or archive.
         path: PathBuf,
@@ -261,6 +261,19 @@ pub enum UnpackError {
 }
 
 impl ImageError {
+    /// Whether the store's disk is full.
+    pub(super) fn is_full_disk(&self) -> bool {
+        let is_full = |error: &io::Error| error.kind() == io::ErrorKind::StorageFull;
+        if let Self::Unpack {
+            source: UnpackError::Entry { source, .. },
+            ..
+        } = self
+        {
+            return is_full(source);
+        }
+        matches!(self, Self::File(error) if is_full(&error.source))
+    }
+
     /// What to do about it, in words or commands.
     pub fn fix(&self) -> Option<String> {
         let fix = match self {
@@ -291,11 +304,7 @@ impl ImageError {
                 source: UnpackError::Owner { .. },
                 ..
             } => "get more subordinate ids: usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER".to_owned(),
-            Self::Unpack {
-                source: UnpackError::Entry { source, .. },
-                ..
-            } if source.kind() == io::ErrorKind::StorageFull => FULL_DISK.to_owned(),
-            Self::File(error) if error.source.kind() == io::ErrorKind::StorageFull => FULL_DISK.to_owned(),
+            _ if self.is_full_disk() => FULL_DISK.to_owned(),
             Self::Unpack {
                 source: UnpackError::Tar(TarError::Read { source, .. }),
                 ..

@@ -97,9 +97,10 @@ impl Images {
             work.spawn_blocking(move || store.resolve_image(&reference, &platform));
             return work.join_next().await.and_then(Result::ok).ok_or(ended)?;
         };
-        let name = self.pinned(name);
-        let (text, told) = (name.to_string(), Arc::clone(&observer));
-        let resolved = self.resolve_name(name, observer).await;
+        let pinned = self.pinned(name);
+        let (text, told) = (pinned.to_string(), Arc::clone(&observer));
+        let resolved = self.resolve_name(pinned.clone(), observer).await;
+        let resolved = resolved.map_err(|error| why_pinned(error, name, pinned));
         resolved.inspect_err(|_| told.event(&text, PullEvent::Failed))
     }
 
@@ -134,13 +135,14 @@ impl Images {
         let ImageRef::Registry(name) = reference else {
             return Ok(self.resolve(reference, observer).await?.digest);
         };
-        let name = self.pinned(name);
-        let (text, told) = (name.to_string(), Arc::clone(&observer));
-        let fetched = match self.look_up(name, observer).await {
+        let pinned = self.pinned(name);
+        let (text, told) = (pinned.to_string(), Arc::clone(&observer));
+        let fetched = match self.look_up(pinned.clone(), observer).await {
             Ok(Where::Store(image)) => Ok(image.digest),
             Ok(Where::Registry(puller)) => puller.fetch().await,
             Err(error) => Err(error),
         };
+        let fetched = fetched.map_err(|error| why_pinned(error, name, pinned));
         fetched.inspect_err(|_| told.event(&text, PullEvent::Failed))
     }
 
@@ -245,5 +247,23 @@ impl Images {
         }
         let made = http_client(&self.inner.registry)?;
         Ok(self.inner.client.get_or_init(|| made).clone())
+    }
+}
+
+/// An image that is missing says who asked for just this one, where it was the lock.
+fn why_pinned(error: ImageError, name: &RegistryRef, pinned: RegistryRef) -> ImageError {
+    match (error, pinned.digest) {
+        (ImageError::Registry(source), Some(digest))
+            if name.digest.is_none() && matches!(*source, RegistryError::NotFound { .. }) =>
+        {
+            let reference = name.to_string();
+            RegistryError::PinGone {
+                reference,
+                digest,
+                source,
+            }
+            .into()
+        }
+        (error, _) => error,
     }
 }

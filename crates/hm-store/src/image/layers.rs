@@ -21,7 +21,7 @@ pub(super) trait Arrivals: Send + Sync {
 
     /// Nobody reads the layer any more; `unpacked` tells whether all of it was read and is right. An error is why it was
     /// not.
-    fn read(&self, layer: usize, unpacked: bool) -> Result<Reading, ImageError>;
+    fn read(&self, layer: usize, unpacked: Result<(), &ImageError>) -> Result<Reading, ImageError>;
 
     /// The layer is in the store.
     fn placed(&self, layer: usize) -> Result<(), ImageError>;
@@ -56,7 +56,7 @@ impl Arrivals for AllThere {
         }
     }
 
-    fn read(&self, _: usize, _: bool) -> Result<Reading, ImageError> {
+    fn read(&self, _: usize, _: Result<(), &ImageError>) -> Result<Reading, ImageError> {
         Ok(Reading::Over)
     }
 
@@ -154,7 +154,7 @@ impl<A: Arrivals> UnpackingLayers<A> {
             Arrival::Present => None,
             Arrival::Readable => loop {
                 let unpacked = UnpackedLayer::make(&self.store, &self.blobs, source, &self.limits);
-                match self.arrivals.read(number, unpacked.is_ok())? {
+                match self.arrivals.read(number, unpacked.as_ref().map(|_| ()))? {
                     Reading::Over => break Some(unpacked?),
                     Reading::Again => {}
                 }

@@ -51,6 +51,16 @@ async fn lasting_failures_are_told_and_leave_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_tls_that_is_spoken_to_without() {
+    let said = "Client sent an HTTP request to an HTTPS server.\n";
+    let fake = Fake::start(Made::default(), |_| Reply::Other(400, Vec::new(), said.into()));
+    let host = fake.host();
+    let error = registry_error(World::new().pull(&format!("{host}/o/i:t"), settings(&[&host])).await);
+    assert!(whole(&error).contains(said.trim()), "{}", whole(&error));
+    assert!(error.fix().unwrap().contains("sandbox.insecure_registries"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_gone() {
     let host = Fake::good(Made::default()).host();
     let world = World::new();

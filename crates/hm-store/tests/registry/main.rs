@@ -5,6 +5,7 @@ mod access;
 mod at_once;
 mod bad_days;
 mod fake;
+mod full_disk;
 mod keeping;
 mod made;
 mod pulling;

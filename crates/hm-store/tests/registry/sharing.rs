@@ -138,8 +138,11 @@ async fn images_are_listed_and_removed() {
     assert_eq!(remove("two").unwrap(), removed(1, Some(KeptBecause::OtherProcesses)));
     assert_eq!(world.layers(), 2);
     drop(other);
+    let partial = world.base.path().join("store/p/i-left-by-somebody");
+    std::fs::write(&partial, [0; 100]).unwrap();
     assert_eq!(remove("two").unwrap(), removed(1, None));
-    assert_eq!(world.layers(), 0);
+    assert_eq!((world.layers(), world.partial_bytes()), (0, 0));
+    assert!(!partial.exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,6 +195,21 @@ async fn a_lock_holds_a_tag_where_it_was() {
     let images = world.images(settings(&[&host]));
     let digest = images.digest(&reference, world.seen.clone()).await.unwrap();
     assert_eq!(digest.to_string(), new);
+    // One that is gone.
+    let mut lock = ImageLock::default();
+    lock.set(&reference, format!("sha256:{}", "a".repeat(64)).parse().unwrap());
+    let gone = || ImageSettings {
+        lock: Some(lock.clone()),
+        ..settings(&[&host])
+    };
+    let errors = [
+        world.pull(&text, gone()).await.unwrap_err(),
+        world.fetch(&text, gone()).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().starts_with(".hm/images.lock asks for"), "{error}");
+        assert!(error.fix().unwrap().ends_with(&format!("hm image lock {text}")));
+    }
     let unknown = RegistryRef {
         tag: Some("none".into()),
         ..reference

@@ -55,6 +55,7 @@ async fn authorities_of_one_s_own() {
     assert_eq!(error.code(), "registry_unreachable");
     assert!(whole(&error).contains("certificate"), "{}", whole(&error));
     assert_eq!(world.told("retry").len(), 0);
+    assert!(error.fix().unwrap().contains("sandbox.ca_files"));
 
     let mut trusting = settings(&[]);
     trusting.registry.authorities.extra = vec![pem_file(&world, &pem)];
@@ -108,6 +109,17 @@ async fn proxies_for_servers_with_tls() {
     // A manifest, a configuration, a layer.
     world.pull("registry.test/o/i:t", settings).await.unwrap();
     assert_eq!(running.join().unwrap(), ["CONNECT registry.test:443 HTTP/1.1"; 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_is_gone_is_named() {
+    let gone = Fake::good(Made::default()).host();
+    let mut settings = settings(&[]);
+    settings.registry.proxies.https = Some(format!("http://me:secret@{gone}"));
+    let error = registry_error(World::new().pull("registry.test/o/i:t", settings).await);
+    let expected = format!("registry.test can't be reached by way of the proxy http://{gone}");
+    assert_eq!(error.to_string(), expected);
+    assert!(error.fix().unwrap().contains("NO_PROXY"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

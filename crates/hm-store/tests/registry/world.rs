@@ -47,6 +47,13 @@ impl World {
         }
     }
 
+    pub(crate) fn on(disk: &Path) -> Self {
+        Self {
+            base: tempfile::tempdir_in(disk).unwrap(),
+            seen: Arc::default(),
+        }
+    }
+
     /// Another lease of the same store, as another process has it.
     pub(crate) fn store(&self) -> Store {
         let root = self.base.path().join("store");

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::{Response, StatusCode};
+use rustls::CertificateError;
 use serde::Deserialize;
 
-use super::RegistryError;
 use super::error::AnswerError;
 use super::retry::{is_passing, retry_after};
+use super::{ProxySettings, RegistryError};
 use crate::image::RegistryRef;
 
 /// What of a refusal's body is read.
@@ -47,8 +48,11 @@ impl Failure {
         matches!(&self.error, RegistryError::Server { source, .. } if source.status == StatusCode::RANGE_NOT_SATISFIABLE)
     }
 
-    pub(super) fn unreachable(host: &str, with_tls: bool, error: reqwest::Error) -> Self {
+    pub(super) fn unreachable(host: &str, with_tls: bool, proxies: &ProxySettings, error: reqwest::Error) -> Self {
         let tls = tls_error(&error);
+        let unknown_issuer = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let unknown_authority = tls == Some(&unknown_issuer);
+        let proxy = proxies.of(host, with_tls);
         // What a server without TLS answers is no TLS message.
         let plain = with_tls && matches!(tls, Some(rustls::Error::InvalidMessage(_)));
         let passing = tls.is_none() && !error.is_builder() && !error.is_redirect();
@@ -58,6 +62,8 @@ impl Failure {
             error: RegistryError::Unreachable {
                 host: host.to_owned(),
                 plain,
+                unknown_authority,
+                proxy,
                 source,
             },
             passing,

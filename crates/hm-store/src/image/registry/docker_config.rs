@@ -6,7 +6,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
 /// The key that Docker files its own registry's credentials under.
@@ -16,7 +16,9 @@ pub(super) const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 #[derive(Clone, PartialEq, Eq, Default, Deserialize, Debug)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DockerConfig {
+    #[serde(deserialize_with = "null_is_nothing")]
     auths: BTreeMap<String, Entry>,
+    #[serde(deserialize_with = "null_is_nothing")]
     cred_helpers: BTreeMap<String, String>,
     creds_store: Option<String>,
 }
@@ -35,6 +37,11 @@ impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Entry(secret)")
     }
+}
+
+/// Some tools write `null` for what is empty.
+fn null_is_nothing<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Docker's configuration can't be read.
@@ -80,11 +87,14 @@ pub(super) enum Source {
 }
 
 impl DockerConfig {
-    /// Reads the bytes of the file.
+    /// Reads the bytes of the file; none of them are a configuration too, as for Docker.
     ///
     /// # Errors
     /// JSON that isn't what Docker writes.
     pub fn parse(bytes: &[u8]) -> Result<Self, DockerConfigError> {
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Self::default());
+        }
         serde_json::from_slice(bytes).map_err(DockerConfigError)
     }
 
@@ -253,5 +263,12 @@ mod tests {
         let config = DockerConfig::parse(br#"{"auths":{"a":{"auth":"dTpw"}}}"#).unwrap();
         assert!(!format!("{config:?}").contains("dTpw"));
         assert!(DockerConfig::parse(b"1").is_err());
+    }
+
+    #[test]
+    fn nothing_is_no_damage() {
+        for text in ["", "\n", r#"{"auths":null,"credHelpers":null,"credsStore":null}"#] {
+            assert_eq!(DockerConfig::parse(text.as_bytes()).unwrap(), DockerConfig::default());
+        }
     }
 }

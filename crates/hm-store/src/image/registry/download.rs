@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -291,7 +292,14 @@ impl<'a> Download<'a> {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
-                Err(error) => return Err(Failure::unreachable(&endpoint.name, endpoint.with_tls, error)),
+                Err(error) => {
+                    return Err(Failure::unreachable(
+                        &endpoint.name,
+                        endpoint.with_tls,
+                        &self.repository.settings.proxies,
+                        error,
+                    ));
+                }
             };
             let skipped = usize::try_from(skip).map_or(chunk.len(), |skip| skip.min(chunk.len()));
             skip -= skipped as u64;
@@ -373,7 +381,13 @@ fn write(
     let mut length = had;
     partial.read_all(|bytes| hasher.update(bytes))?;
     while let Some(piece) = pieces.blocking_recv() {
-        partial.write(&piece)?;
+        if let Err(error) = partial.write(&piece) {
+            if error.source.kind() == ErrorKind::StorageFull {
+                // It must not be what keeps the disk full.
+                partial.clear()?;
+            }
+            return Err(error);
+        }
         length += piece.len() as u64;
         if let Some(writer) = &writer {
             writer.written(length);

@@ -9,6 +9,7 @@ use reqwest::StatusCode;
 use thiserror::Error;
 
 use crate::error::{FileError, IndexError};
+use crate::image::error::FULL_DISK;
 
 /// An image could not be had from its registry.
 #[derive(Debug, Error)]
@@ -28,6 +29,16 @@ pub enum RegistryError {
         known: bool,
         /// What the registry said.
         source: AnswerError,
+    },
+    /// The digest that `.hm/images.lock` has is gone from the registry.
+    #[error(".hm/images.lock asks for {reference} as {digest}, which its registry doesn't have")]
+    PinGone {
+        /// The image, without the digest.
+        reference: String,
+        /// The digest.
+        digest: String,
+        /// What the registry said.
+        source: Box<RegistryError>,
     },
     /// The registry wants credentials, or others.
     #[error("{registry} does not let {user} read {reference}", user = user_text(*known))]
@@ -82,12 +93,16 @@ pub enum RegistryError {
         source: AnswerError,
     },
     /// The server can't be reached, or the connection broke each time.
-    #[error("{host} can't be reached")]
+    #[error("{host} can't be reached{}", by_way_of(proxy.as_deref()))]
     Unreachable {
         /// The server.
         host: String,
         /// It is on this machine and was spoken to with TLS.
         plain: bool,
+        /// Its certificate is of an authority that isn't trusted.
+        unknown_authority: bool,
+        /// The proxy that was asked.
+        proxy: Option<String>,
         /// Why.
         source: reqwest::Error,
     },
@@ -293,7 +308,7 @@ impl RegistryError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Offline { .. } => "image_offline",
-            Self::NotFound { .. } => "image_not_found",
+            Self::NotFound { .. } | Self::PinGone { .. } => "image_not_found",
             Self::Unauthorized { .. } => "registry_unauthorized",
             Self::UnknownChallenge { .. } | Self::UnsafeRealm { .. } | Self::Token { .. } => "registry_login",
             Self::RateLimited { .. } => "registry_rate_limited",
@@ -316,6 +331,11 @@ impl RegistryError {
                 format!("check the name; if the image is private: docker login {}", registry_of(reference))
             }
             Self::NotFound { .. } => "check the name and the tag".to_owned(),
+            Self::PinGone { reference, .. } => format!("pin what the tag stands for today: hm image lock {reference}"),
+            Self::Server { host, source } if source.status == StatusCode::BAD_REQUEST && source.url.starts_with("http:") => {
+                format!("if the registry has TLS, take {host} out of sandbox.insecure_registries")
+            }
+            Self::File(error) if error.source.kind() == io::ErrorKind::StorageFull => FULL_DISK.to_owned(),
             Self::Unauthorized { registry, .. } => format!("check the name, or log in: docker login {registry}"),
             Self::RateLimited { .. } => {
                 "wait, log in (docker login), or name a mirror in the configuration: sandbox.mirrors".to_owned()
@@ -325,6 +345,13 @@ impl RegistryError {
             }
             Self::Unreachable { host, plain: true, .. } => {
                 format!("if the registry has no TLS: sandbox.insecure_registries = [\"{host}\"]")
+            }
+            Self::Unreachable { unknown_authority: true, .. } => {
+                "if its authority is one of yours, name the file with its certificate: sandbox.ca_files = [\"/path/to/ca.pem\"]"
+                    .to_owned()
+            }
+            Self::Unreachable { host, proxy: Some(proxy), .. } => {
+                format!("check the proxy {proxy} (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY), or name {host} in NO_PROXY")
             }
             Self::Unreachable { .. } => {
                 "check the network and HTTPS_PROXY; a build whose images are in the store needs neither: hm run --offline"
@@ -367,6 +394,10 @@ fn user_text(known: bool) -> &'static str {
 
 fn wait_text(wait: Option<Duration>) -> String {
     wait.map_or_else(String::new, |wait| format!(" (it asks to wait {} s)", wait.as_secs()))
+}
+
+fn by_way_of(proxy: Option<&str>) -> String {
+    proxy.map_or_else(String::new, |proxy| format!(" by way of the proxy {proxy}"))
 }
 
 fn said_text(said: &str) -> String {

@@ -205,7 +205,7 @@ impl Asker<'_> {
         let response = request
             .send()
             .await
-            .map_err(|error| Failure::unreachable(&host, self.with_tls, error))?;
+            .map_err(|error| Failure::unreachable(&host, self.with_tls, &self.settings.proxies, error))?;
         if !response.status().is_success() {
             return Err(refusal(
                 response,
@@ -219,7 +219,7 @@ impl Asker<'_> {
         }
         let bytes = super::answer::body(response, MAX_TOKEN)
             .await
-            .map_err(|error| Failure::unreachable(&host, self.with_tls, error))?;
+            .map_err(|error| Failure::unreachable(&host, self.with_tls, &self.settings.proxies, error))?;
         let unreadable = |source| RegistryError::Token {
             realm: realm.to_owned(),
             source,

@@ -32,6 +32,7 @@ pub use settings::{AuthoritySettings, ProxySettings, RegistrySettings, RetrySett
 
 pub(super) use client::http_client;
 pub(super) use growing::Growing;
+pub(super) use partial::remove_partials;
 pub(super) use pull::Puller;
 #[cfg(test)]
 pub(super) use record::index_name;

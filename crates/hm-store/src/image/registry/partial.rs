@@ -131,11 +131,21 @@ impl Partial {
 
 /// Removes what earlier downloads left that nobody came back to.
 pub(super) fn remove_forgotten(layout: &Layout, now: Timestamp) -> Result<(), FileError> {
+    remove_idle(layout, |path| is_forgotten(path, now))
+}
+
+/// Removes all that earlier downloads left.
+pub(in crate::image) fn remove_partials(layout: &Layout) -> Result<(), FileError> {
+    remove_idle(layout, |_| true)
+}
+
+/// Removes those of the files that nobody works on.
+fn remove_idle(layout: &Layout, goes: impl Fn(&Path) -> bool) -> Result<(), FileError> {
     let folder = layout.partial_blobs();
     for entry in fs::read_dir(&folder).map_err(FileError::at("list", &folder))? {
         let path = entry.map_err(FileError::at("list", &folder))?.path();
         let Ok(file) = File::open(&path) else { continue };
-        if is_forgotten(&path, now) && file.try_lock().is_ok() {
+        if goes(&path) && file.try_lock().is_ok() {
             fs::remove_file(&path).map_err(FileError::at("remove", &path))?;
         }
     }

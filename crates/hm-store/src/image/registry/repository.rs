@@ -131,7 +131,8 @@ impl Repository {
             match body(response, MAX_DOCUMENT + 1).await {
                 Ok(bytes) => break (told, bytes),
                 Err(error) => {
-                    let failure = Failure::unreachable(&endpoint.name, endpoint.with_tls, error);
+                    let failure =
+                        Failure::unreachable(&endpoint.name, endpoint.with_tls, &self.settings.proxies, error);
                     self.wait(failure, &mut attempts).await?;
                 }
             }
@@ -297,7 +298,7 @@ impl Repository {
         request
             .send()
             .await
-            .map_err(|error| Failure::unreachable(&endpoint.name, endpoint.with_tls, error))
+            .map_err(|error| Failure::unreachable(&endpoint.name, endpoint.with_tls, &self.settings.proxies, error))
     }
 }
 

@@ -42,6 +42,30 @@ pub struct ProxySettings {
     pub none: Option<String>,
 }
 
+impl ProxySettings {
+    /// The proxy that a host is asked through, without the password that may be part of its address; `None` also where
+    /// the list of exceptions holds networks, which may be the host's.
+    pub(super) fn of(&self, host: &str, with_tls: bool) -> Option<String> {
+        let url = if with_tls { &self.https } else { &self.http };
+        let url = url.as_deref().filter(|url| !url.is_empty())?;
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let excepts = |entry: &str| {
+            let entry = entry.trim().trim_start_matches('.');
+            let is_domain = || name.strip_suffix(entry).is_some_and(|rest| rest.ends_with('.'));
+            entry.contains('/') || entry == "*" || entry == name || (!entry.is_empty() && is_domain())
+        };
+        if self.none.as_deref().is_some_and(|none| none.split(',').any(excepts)) {
+            return None;
+        }
+        let shown = match (url.split_once("://"), url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
+            (None, Some((_, rest))) => rest.to_owned(),
+            (_, None) => url.to_owned(),
+        };
+        Some(shown)
+    }
+}
+
 /// Which authorities' certificates are trusted.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct AuthoritySettings {
@@ -90,5 +114,27 @@ impl Default for TimeoutSettings {
             idle: Duration::from_mins(1),
             helper: Duration::from_mins(1),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proxy_of_a_host_is_known() {
+        let proxies = ProxySettings {
+            https: Some("http://me:secret@proxy:3128".into()),
+            http: None,
+            none: Some("localhost, .inside.example,r.example".into()),
+        };
+        let of = |host: &str| proxies.of(host, true);
+        assert_eq!(of("a.example").as_deref(), Some("http://proxy:3128"));
+        assert_eq!(of("other.r.example:5000"), None);
+        assert_eq!(of("xr.example:5000").as_deref(), Some("http://proxy:3128"));
+        for host in ["localhost:5000", "a.inside.example", "r.example:443"] {
+            assert_eq!(of(host), None, "{host}");
+        }
+        assert_eq!(proxies.of("a.example", false), None);
     }
 }

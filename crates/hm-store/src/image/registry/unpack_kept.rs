@@ -79,8 +79,8 @@ impl Arrivals for Kept {
         Ok(Arrival::Readable)
     }
 
-    fn read(&self, layer: usize, unpacked: bool) -> Result<Reading, ImageError> {
-        if unpacked {
+    fn read(&self, layer: usize, unpacked: Result<(), &ImageError>) -> Result<Reading, ImageError> {
+        if unpacked.is_ok() {
             return Ok(Reading::Over);
         }
         self.unlock(layer)?;

@@ -47,19 +47,19 @@ impl Arrivals for Arriving {
         }
     }
 
-    /// What could not be unpacked is of no use to a later pull, unless the download is why.
-    fn read(&self, layer: usize, unpacked: bool) -> Result<Reading, ImageError> {
+    /// What could not be unpacked is of no use to a later pull, unless the download is why, or a full disk.
+    fn read(&self, layer: usize, unpacked: Result<(), &ImageError>) -> Result<Reading, ImageError> {
         let growing = &self.layers[layer].growing;
         if growing.wait_for_end() == Phase::Failed {
             return Err(self.given_up(layer));
         }
-        if unpacked {
+        let Err(error) = unpacked else {
             return Ok(Reading::Over);
-        }
+        };
         if growing.came_anew() {
             return Ok(Reading::Again);
         }
-        if let Some(file) = growing.take_done() {
+        if let Some(file) = growing.take_done().filter(|_| !error.is_full_disk()) {
             file.remove()?;
         }
         Ok(Reading::Over)

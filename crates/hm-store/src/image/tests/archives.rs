@@ -55,7 +55,7 @@ fn on(descriptor: Value, architecture: &str) -> Value {
 fn plain_gzip_and_zstd_layers_are_one_image() {
     let bench = Bench::new();
     let (one, two, three) = (layer("one"), layer("two"), layer("three"));
-    let config = json!({ "Env": ["PATH=/bin", "A=b=c", "EMPTY=", "BARE"], "User": "me:us", "WorkingDir": "/work", "Entrypoint": ["x"] });
+    let config = json!({ "Env": ["PATH=/bin", "A=b=c", "EMPTY=", "BARE", "=x"], "User": "me:us", "WorkingDir": "/work", "Entrypoint": ["x"] });
     let layout = bench.layout("mixed");
     let layers = [
         (one.clone(), digest(&one)),
@@ -219,6 +219,23 @@ fn zstd_layers_may_begin_with_a_frame_to_be_skipped() {
     layout.index(&[layout.stored_image(&[(frame, digest(&layer("one")))], "amd64", &json!({}))]);
     let image = bench.resolve(&layout.reference()).unwrap();
     assert!(image.layers[0].join("one").is_file());
+}
+
+#[test]
+fn more_layers_than_can_be_stacked_are_refused_before_they_are_unpacked() {
+    let bench = Bench::new();
+    let layout = bench.layout("many");
+    let layers: Vec<Vec<u8>> = (0..451).map(|number| layer(&format!("f{number}"))).collect();
+    layout.index(&[layout.image(&layers, &json!({}))]);
+    let error = bench.resolve(&layout.reference()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("the image has 451 layers; at most 450 can be stacked"),
+        "{error}"
+    );
+    assert!(error.fix().is_some());
+    assert_eq!(bench.unpacked(), 0);
 }
 
 #[test]
