@@ -17,7 +17,7 @@ pub(crate) fn note(ids: IdMap, process: &Process) -> Option<String> {
     };
     Some(format!(
         "note: steps have no user but root here: {reason}. Commands that change users or owners fail in them, \
-         such as apt-get, chown and su. To mend it: {}",
+         such as apt-get, chown and su, and they read on the image host what your groups may read. To mend it: {}",
         fix(reason, process)
     ))
 }
