@@ -260,6 +260,11 @@ impl SandboxError {
         if let Self::StoreUnfit { .. } = self {
             return Some("HM_STORE__DIR=FOLDER hm run   # one on ext4, xfs, btrfs or tmpfs");
         }
+        if self.is_of_uplink() {
+            return Some(
+                "HM_SANDBOX__NETWORK=host hm run   # steps share this machine's network; or install another slirp4netns",
+            );
+        }
         let is_covered = matches!(
             self,
             Self::Setup {
@@ -268,6 +273,10 @@ impl SandboxError {
             }
         );
         is_covered.then_some("hm run --no-cache")
+    }
+
+    fn is_of_uplink(&self) -> bool {
+        matches!(self, Self::Setup { stage: Stage::Network, path, .. } if path.as_os_str().as_encoded_bytes().starts_with(b"slirp4netns"))
     }
 
     /// The exit code that a shell would give for an error that is the command's own: 127 for a command that isn't

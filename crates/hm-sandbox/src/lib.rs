@@ -26,7 +26,7 @@ pub use crate::error::{SandboxError, Stage};
 pub use crate::ids::{subordinate_ids, take_subordinate_ids};
 pub use crate::launcher::run_launcher_if_requested;
 pub use crate::limits::limit_means;
-pub use crate::network::{DNS_FORWARD_V4, DNS_FORWARD_V6, resolv_conf_of_steps};
+pub use crate::network::{DNS_FORWARD_V4, DNS_FORWARD_V6, resolv_conf_of_steps, shadows_network_of_host};
 pub use crate::request::{
     ApplyOp, ApplyReport, ApplyRequest, Bind, Confinement, ExitReport, ExitStatus, Expected, HostView, IdMap,
     LauncherSettings, LimitMeans, LimitedBy, Limits, Network, Overlays, Owner, RootFs, Roots, SingleId, SpawnRequest,

@@ -13,7 +13,7 @@ use crate::apply;
 use crate::copies;
 use crate::error::{SetupError, Stage, at};
 use crate::limits::{Fallback, Group};
-use crate::network::Gateway;
+use crate::network::{self, Gateway};
 use crate::protocol::{
     ApplyPlan, Channel, Outcome, Received, Request, Told, decode_outcome, decode_rootfs, encode_outcome, encode_reply,
 };
@@ -31,6 +31,10 @@ struct Child {
     received: Vec<u8>,
     /// The control groups that limit it.
     group: Option<Group>,
+    /// It has a way out by the gateway.
+    is_connected: bool,
+    /// It had, and the gateway has ended.
+    is_cut_off: bool,
     /// Its report may be larger than a pipe and has to be read while it runs.
     streams: bool,
     /// Its root, where that is a copy.
@@ -105,9 +109,11 @@ fn serve_requests(
     children: &mut Vec<Child>,
 ) -> Result<(), Errno> {
     loop {
-        if wait_for_event(channel, children)? {
+        if wait_for_event(channel, gateway.as_ref(), children)? {
             loop {
-                match channel.receive() {
+                let received = channel.receive();
+                end_cut_off(gateway, children);
+                match received {
                     Ok(Some(received)) => handle(received, channel, context, gateway, children)?,
                     Ok(None) => return Ok(()),
                     Err(Errno::AGAIN) => break,
@@ -115,13 +121,29 @@ fn serve_requests(
                 }
             }
         }
+        // A step that saw its gateway go has ended in vain.
+        end_cut_off(gateway, children);
         report_ended(channel, context, children)?;
     }
 }
 
+/// Forgets a gateway that has ended, and ends the steps that it connected. The next step gets another one.
+fn end_cut_off(gateway: &mut Option<Gateway>, children: &mut [Child]) {
+    let Some(ended) = gateway.take_if(|gateway| gateway.has_ended()) else {
+        return;
+    };
+    for child in children.iter_mut().filter(|child| child.is_connected) {
+        child.is_cut_off = true;
+        signal(child, Signal::KILL);
+    }
+    ended.close();
+}
+
 /// Waits, and tells whether the channel has something.
-fn wait_for_event(channel: &Channel, children: &[Child]) -> Result<bool, Errno> {
+fn wait_for_event(channel: &Channel, gateway: Option<&Gateway>, children: &[Child]) -> Result<bool, Errno> {
     let mut fds = vec![PollFd::new(channel, PollFlags::IN)];
+    let end = gateway.and_then(Gateway::end);
+    fds.extend(end.map(|end| PollFd::new(end, PollFlags::IN)));
     fds.extend(children.iter().flat_map(poll_fds));
     rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
     Ok(fds.first().is_some_and(|fd| !fd.revents().is_empty()))
@@ -244,6 +266,7 @@ fn start_step(
     match started {
         Ok(mut child) => {
             child.group = group;
+            child.is_connected = network == Network::Isolated;
             Ok(child)
         }
         Err(error) => {
@@ -288,6 +311,8 @@ fn start_child(
             report,
             received: Vec::new(),
             group: None,
+            is_connected: false,
+            is_cut_off: false,
             streams,
             copied: None,
             records: None,
@@ -355,7 +380,11 @@ fn follow(context: &Context, mut child: Child, usage: Usage) -> Next {
             out_of_memory: counted.out_of_memory,
             out_of_pids: counted.out_of_pids,
         },
-        report: child.received,
+        report: if child.is_cut_off {
+            encode_outcome(&Outcome::Failed(network::cut_off()))
+        } else {
+            child.received
+        },
     };
     let failed = matches!(decode_outcome(&ended.report), Ok(Outcome::Failed(_)) | Err(_));
     let Some(rootfs) = child.copied.filter(|_| !failed) else {

@@ -16,6 +16,7 @@ use crate::sys::{self, CloneFlags, Cloned};
 
 /// How long slirp4netns and the maker may take. They need milliseconds.
 const PATIENCE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
+const SLOW: &str = "slirp4netns: it was not ready after 20 seconds";
 
 /// A running gateway. It ends with [`Gateway::close`], or with the launcher.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct Gateway {
     /// To the maker.
     makes: Channel,
     ready: OwnedFd,
+    /// Ends with slirp4netns and with the holder.
+    alive: OwnedFd,
     state: State,
 }
 
@@ -41,17 +44,19 @@ impl Gateway {
         let failed = || at(Stage::Network, "gateway");
         let (ours, theirs) = Channel::pair().map_err(failed())?;
         let (ready, write_end) = pipe_with(PipeFlags::CLOEXEC).map_err(failed())?;
+        let (alive, held) = pipe_with(PipeFlags::CLOEXEC).map_err(failed())?;
         let cloned = sys::clone_process(&context.single_thread, CloneFlags::HOLDER).map_err(failed())?;
         let (holder, holder_fd) = match cloned {
-            Cloned::Child => holder::run(context, slirp4netns, theirs, &write_end),
+            Cloned::Child => holder::run(context, slirp4netns, theirs, &write_end, held),
             Cloned::Parent { pid, pidfd } => (pid, pidfd),
         };
-        drop((theirs, write_end));
+        drop((theirs, write_end, held));
         let gateway = Self {
             holder,
             holder_fd,
             makes: Channel::new(ours),
             ready,
+            alive,
             state: State::Starting,
         };
         gateway.ask();
@@ -82,6 +87,18 @@ impl Gateway {
         }
     }
 
+    /// What is readable when a gateway that was ready has ended. One that never got ready stays as its error.
+    pub(crate) fn end(&self) -> Option<&OwnedFd> {
+        matches!(self.state, State::Ready { .. }).then_some(&self.alive)
+    }
+
+    /// Whether it was ready and has ended. Steps that it connected have no way out then.
+    pub(crate) fn has_ended(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        self.end()
+            .is_some_and(|end| poll(&mut [PollFd::new(end, PollFlags::IN)], Some(&now)).is_ok_and(|ready| ready > 0))
+    }
+
     /// Ends everything that the holder holds, and returns when it is gone.
     pub(crate) fn close(self) {
         let _gone = pidfd_send_signal(&self.holder_fd, Signal::KILL);
@@ -89,7 +106,7 @@ impl Gateway {
     }
 
     fn read_state(&self) -> Result<bool, SetupError> {
-        wait_for(&self.ready)?;
+        wait_for(&self.ready, PATIENCE, SLOW)?;
         let mut buffer = [0; 4096];
         let count = rustix::io::read(&self.ready, &mut buffer).map_err(at(Stage::Network, "gateway"))?;
         match decode_outcome(buffer.get(..count).unwrap_or_default()) {
@@ -100,7 +117,7 @@ impl Gateway {
     }
 
     fn receive(&self) -> Result<OwnedFd, SetupError> {
-        wait_for(&self.makes)?;
+        wait_for(&self.makes, PATIENCE, "gateway")?;
         let received = self.makes.receive().map_err(at(Stage::Network, "gateway"))?;
         let Some(Received { message, mut fds }) = received else {
             return Err(gone());
@@ -118,15 +135,37 @@ impl Gateway {
     }
 }
 
-fn wait_for(what: &impl AsFd) -> Result<(), SetupError> {
+/// `late` is what has not come in time.
+fn wait_for(what: &impl AsFd, patience: Timespec, late: &'static str) -> Result<(), SetupError> {
     let mut fds = [PollFd::new(what, PollFlags::IN)];
-    match rustix::io::retry_on_intr(|| poll(&mut fds, Some(&PATIENCE))) {
-        Ok(0) => Err(SetupError::new(Stage::Network, Errno::TIMEDOUT, "gateway")),
+    match rustix::io::retry_on_intr(|| poll(&mut fds, Some(&patience))) {
+        Ok(0) => Err(SetupError::new(Stage::Network, Errno::TIMEDOUT, late)),
         Ok(_) => Ok(()),
         Err(errno) => Err(SetupError::new(Stage::Network, errno, "gateway")),
     }
 }
 
+/// Of a step whose gateway has ended.
+pub(crate) fn cut_off() -> SetupError {
+    SetupError::new(
+        Stage::Network,
+        Errno::NOTCONN,
+        "slirp4netns: it ended while the step ran",
+    )
+}
+
 fn gone() -> SetupError {
     SetupError::new(Stage::Network, Errno::PIPE, "gateway")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_come_is_named() {
+        let (silent, _open) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let error = wait_for(&silent, Timespec { tv_sec: 0, tv_nsec: 0 }, SLOW).unwrap_err();
+        assert_eq!((error.errno, error.path), (Errno::TIMEDOUT, SLOW.into()));
+    }
 }

@@ -1,15 +1,16 @@
 //! The process that holds what a gateway needs: PID 1 of a namespace, so that all of it goes when the holder goes.
 
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, OFlags, makedev};
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::mount::{MountFlags, mount, mount_bind};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions};
+use rustix::stdio::stdin;
 use rustix::thread::{Gid, LinkNameSpaceType, Uid, move_into_link_name_space};
 
 use super::maker;
@@ -31,27 +32,54 @@ const TUN_NUMBER: (u32, u32) = (10, 200);
 /// Where the holder's mount namespace shows the gateway's network namespace.
 const GATEWAY: &str = "/dev/net/gateway";
 
-/// Starts maker and slirp4netns, tells on `ready` how it went, and stays. Runs in a new process in new PID and mount
-/// namespaces.
-pub(super) fn run(context: &Context, program: &Path, makes: OwnedFd, ready: &OwnedFd) -> ! {
-    let held = set_up(context, program, makes, ready);
+/// Above the descriptors that slirp4netns opens. The last one is closed first, so the end of a slirp4netns that was
+/// killed is seen before its device is gone.
+const LAST_DESCRIPTOR: i32 = 40;
+
+/// What ends with the holder, and it with them.
+struct Held {
+    maker: Pid,
+    uplink: Uplink,
+}
+
+enum Uplink {
+    Slirp4netns {
+        pid: Pid,
+        /// What it says, which has to stay open for it to go on.
+        _said: OwnedFd,
+    },
+    /// The host has no way out.
+    None { _alive: OwnedFd },
+}
+
+/// Starts maker and slirp4netns, tells on `ready` how it went, and stays as long as both. Runs in a new process in new
+/// PID and mount namespaces. `alive` is open as long as slirp4netns, or as this process where there is none.
+pub(super) fn run(context: &Context, program: &Path, makes: OwnedFd, ready: &OwnedFd, alive: OwnedFd) -> ! {
+    let held = set_up(context, program, makes, ready, alive);
     let outcome = match &held {
-        Ok(held) => Outcome::Code(i32::from(held.is_some())),
+        Ok(held) => Outcome::Code(matches!(held.uplink, Uplink::Slirp4netns { .. }).into()),
         Err(error) => Outcome::Failed(error.clone()),
     };
     // Nobody reads it any more if the launcher is gone, and then this process is going, too.
     let _gone = rustix::io::write(ready, &encode_outcome(&outcome));
-    loop {
-        // The maker stays as long as there is something to hold.
-        if rustix::process::wait(WaitOptions::empty()).is_err() {
-            sys::exit_now(0);
+    if let Ok(held) = held {
+        while let Ok(Some((pid, _status))) = rustix::process::wait(WaitOptions::empty()) {
+            if pid == held.maker || matches!(held.uplink, Uplink::Slirp4netns { pid: uplink, .. } if uplink == pid) {
+                break;
+            }
         }
     }
+    sys::exit_now(0)
 }
 
-/// Returns what slirp4netns says into, which has to stay open for it to go on; nothing where the host has no way out.
-fn set_up(context: &Context, program: &Path, makes: OwnedFd, ready: &OwnedFd) -> Result<Option<OwnedFd>, SetupError> {
-    tie_to_launcher(context, [&makes, ready].into_iter())?;
+fn set_up(
+    context: &Context,
+    program: &Path,
+    makes: OwnedFd,
+    ready: &OwnedFd,
+    alive: OwnedFd,
+) -> Result<Held, SetupError> {
+    tie_to_launcher(context, [&makes, ready, &alive].into_iter())?;
     let failed = || at(Stage::Network, "gateway");
     // The processes of this namespace, whose maps and namespaces are needed.
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -64,16 +92,17 @@ fn set_up(context: &Context, program: &Path, makes: OwnedFd, ready: &OwnedFd) ->
     // Only now: the maker leaves the gateway's namespace for each one that it makes, and slirp4netns must never be in those.
     rustix::io::write(&go, b"g").map_err(failed())?;
     if !families.any() {
-        return Ok(None);
+        let uplink = Uplink::None { _alive: alive };
+        return Ok(Held { maker, uplink });
     }
-    let said = start_uplink(context, program, maker, families).map_err(|problem| match problem {
+    let uplink = start_uplink(context, program, maker, families, alive).map_err(|problem| match problem {
         Problem::Setup(errno) => failed()(errno),
         Problem::Slirp4netns(said) => SetupError::new(Stage::Network, Errno::NOTCONN, format!("slirp4netns: {said}")),
     })?;
     if families.v6 {
         uplink::configure_v6(Path::new(GATEWAY)).map_err(failed())?;
     }
-    Ok(Some(said))
+    Ok(Held { maker, uplink })
 }
 
 /// Starts the maker, which does nothing before it is told to by the pipe.
@@ -87,10 +116,11 @@ fn start_maker(context: &Context, families: Families, makes: OwnedFd) -> Result<
     };
     match sys::clone_process(&context.single_thread, flags).map_err(failed())? {
         Cloned::Child => {
-            drop(go);
+            // Not to be the one that holds what is to end with another process.
+            let closed = sys::close_all_except(&[stdin().as_raw_fd(), makes.as_raw_fd(), wait.as_raw_fd()]);
             let told = rustix::io::retry_on_intr(|| rustix::io::read(&wait, &mut [0; 1]));
             let served = match told {
-                Ok(1) if context.rootless || become_first_user().is_ok() => {
+                Ok(1) if closed.is_ok() && (context.rootless || become_first_user().is_ok()) => {
                     maker::serve(&context.single_thread, families, &Channel::new(makes))
                 }
                 _ => Err(Errno::PERM),
@@ -160,16 +190,23 @@ impl From<Errno> for Problem {
 }
 
 /// Returns when the device of slirp4netns is ready.
-fn start_uplink(context: &Context, program: &Path, maker: Pid, families: Families) -> Result<OwnedFd, Problem> {
+fn start_uplink(
+    context: &Context,
+    program: &Path,
+    maker: Pid,
+    families: Families,
+    alive: OwnedFd,
+) -> Result<Uplink, Problem> {
+    let alive = fcntl_dupfd_cloexec(&alive, LAST_DESCRIPTOR).unwrap_or(alive);
     // What it says past the pipe's size is lost instead of stopping it.
     let (said, errors) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     let (ready, tell) = pipe_with(PipeFlags::CLOEXEC)?;
-    match sys::clone_process(&context.single_thread, CloneFlags::NONE)? {
+    let pid = match sys::clone_process(&context.single_thread, CloneFlags::NONE)? {
         Cloned::Child => {
             drop((said, ready));
             let complain = errors.try_clone();
             let problem = match enter_users(context, maker) {
-                Ok(()) => uplink::become_slirp4netns(program, Path::new(GATEWAY), families, &tell, errors),
+                Ok(()) => uplink::become_slirp4netns(program, Path::new(GATEWAY), families, [&tell, &alive], errors),
                 Err(errno) => errno.into(),
             };
             if let Ok(complain) = complain {
@@ -177,12 +214,12 @@ fn start_uplink(context: &Context, program: &Path, maker: Pid, families: Familie
             }
             sys::exit_now(1)
         }
-        Cloned::Parent { pid: _, pidfd: _ } => {}
-    }
-    drop((errors, tell));
+        Cloned::Parent { pid, pidfd: _ } => pid,
+    };
+    drop((errors, tell, alive));
     match rustix::io::retry_on_intr(|| rustix::io::read(&ready, &mut [0; 1]))? {
         0 => Err(Problem::Slirp4netns(last_line(&said))),
-        _ => Ok(said),
+        _ => Ok(Uplink::Slirp4netns { pid, _said: said }),
     }
 }
 

@@ -16,5 +16,6 @@ mod netlink;
 mod resolvers;
 mod uplink;
 
-pub(crate) use gateway::Gateway;
+pub(crate) use gateway::{Gateway, cut_off};
 pub use resolvers::{DNS_FORWARD_V4, DNS_FORWARD_V6, resolv_conf_of_steps};
+pub use uplink::shadows_network_of_host;

@@ -29,6 +29,7 @@ pub(crate) fn tests() -> Vec<Trial> {
         root_test("network::isolated_as_root", as_root),
         root_test("network::isolated_as_an_ordinary_user", as_nobody),
         root_test("network::isolated_with_a_resolver_elsewhere", resolver_elsewhere),
+        root_test("network::isolated_with_a_resolver_that_is_shadowed", resolver_shadowed),
         root_test("network::nothing_is_started_without_need", not_started),
         world_test("world::steps_reach_servers", reaches_servers),
         world_test("world::what_is_sent_comes_back_whole", echoes),
@@ -38,11 +39,18 @@ pub(crate) fn tests() -> Vec<Trial> {
             resolves_elsewhere,
         ),
         world_test("world::the_hosts_loopback_is_out_of_reach", loopback),
+        world_test(
+            "shadowed::a_resolver_that_slirp4netns_shadows_answers",
+            resolves_shadowed,
+        ),
         world_test("world::steps_side_by_side_bind_the_same_port", same_port),
         world_test("world::steps_do_not_reach_each_other", each_other),
         world_test("world::every_step_has_a_clean_network", clean),
         world_test("world::nothing_is_left_of_a_killed_launcher", killed),
         world_test("world::a_slirp4netns_that_fails_is_told", failing),
+        world_test("world::a_step_that_loses_slirp4netns_is_an_error", lost),
+        world_test("world::after_the_end_of_slirp4netns_there_is_another", another),
+        world_test("world::what_slirp4netns_takes_for_its_own_is_no_dead_end", shadowed),
         world_test("world::without_a_way_out_steps_run", no_way_out),
     ]
 }
@@ -59,6 +67,7 @@ ip link add up0 type veth peer name peer0
 ip addr add 198.51.100.2/24 dev up0
 ip -6 addr add 2001:db8::2/64 dev up0 nodad
 ip addr add 203.0.113.9/32 dev lo
+ip -6 addr add fd00::2/64 dev up0 nodad
 ip -6 addr add 2001:db8:9::9/128 dev lo nodad
 ip link set peer0 up
 ip link set up0 up
@@ -109,6 +118,10 @@ async fn as_root() {
 
 async fn resolver_elsewhere() {
     in_world("nameserver 203.0.113.9\\nnameserver 127.0.0.53\\n", "elsewhere::", &[]);
+}
+
+async fn resolver_shadowed() {
+    in_world("nameserver fd00::2\\n", "shadowed::", &[]);
 }
 
 async fn as_nobody() {
@@ -226,6 +239,11 @@ fn resolver(address: &str) {
 async fn resolves() {
     resolver("127.0.0.53");
     assert_resolved_by(&hm_sandbox::DNS_FORWARD_V4.to_string()).await;
+}
+
+async fn resolves_shadowed() {
+    resolver("fd00::2");
+    assert_resolved_by(&hm_sandbox::DNS_FORWARD_V6.to_string()).await;
 }
 
 async fn resolves_elsewhere() {
@@ -494,6 +512,72 @@ async fn failing() {
         assert_eq!(told(error), (Stage::Network, said.into()));
         launcher.close().await.unwrap();
     }
+}
+
+/// The slirp4netns of a launcher, and a way to wait for its end.
+async fn uplink(launcher: &Launcher) -> (rustix::process::Pid, std::os::fd::OwnedFd) {
+    let pid = i32::try_from(launcher.pid().await.unwrap()).unwrap();
+    let all = below(pid);
+    let found = all.iter().find(|(_, name)| name.starts_with("slirp4netns"));
+    let pid = found.unwrap_or_else(|| panic!("{all:?}")).0;
+    (rustix::process::Pid::from_raw(pid).unwrap(), pidfd(pid))
+}
+
+async fn lost() {
+    let (bench, launcher) = (Bench::new(), isolating().await);
+    LazyLock::force(&FAR);
+    let with_network = |network| move |request: &mut hm_sandbox::SpawnRequest| request.network = network;
+    // It would pass, and so be kept.
+    let command = "echo ready; while ip route get 203.0.113.9 > /dev/null 2>&1 && nc -w 1 203.0.113.9 7000 < /dev/null > /dev/null 2>&1; do :; done; exit 0";
+    let machines = [bench.machine(), bench.machine()];
+    let (mut step, _out) =
+        start_until_ready_with(&launcher, &machines[0], command, with_network(Network::Isolated)).await;
+    let (mut other, _other_out) = start_until_ready_with(
+        &launcher,
+        &machines[1],
+        "echo ready; sleep 1000",
+        with_network(Network::Host),
+    )
+    .await;
+    let (slirp4netns, _) = uplink(&launcher).await;
+    rustix::process::kill_process(slirp4netns, rustix::process::Signal::KILL).unwrap();
+    let error = step.wait().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the sandbox could not give a step a network of its own (slirp4netns: it ended while the step ran)"
+    );
+    assert!(error.fix().is_some());
+    // Who doesn't use it goes on.
+    other.terminate().await.unwrap();
+    assert_eq!(
+        other.wait().await.unwrap().status,
+        hm_sandbox::ExitStatus::Signal(libc::SIGTERM)
+    );
+    launcher.close().await.unwrap();
+}
+
+async fn another() {
+    let (bench, launcher) = (Bench::new(), isolating().await);
+    LazyLock::force(&FAR);
+    for _ in 0..3 {
+        let done = run_isolated(&launcher, &bench, &fetch(FAR_V4)).await;
+        assert_eq!(done.stdout, format!("this is {FAR_V4}\n"), "{done:?}");
+        let (slirp4netns, end) = uplink(&launcher).await;
+        rustix::process::kill_process(slirp4netns, rustix::process::Signal::KILL).unwrap();
+        wait_for_end(&end);
+    }
+    launcher.close().await.unwrap();
+}
+
+async fn shadowed() {
+    let (bench, launcher) = (Bench::new(), isolating().await);
+    assert!(hm_sandbox::shadows_network_of_host());
+    // The host reaches it.
+    let _far = serve("fd00::2", PORT);
+    std::net::TcpStream::connect(("fd00::2", PORT)).unwrap();
+    let done = run_isolated(&launcher, &bench, "nc fd00::2 7000 < /dev/null").await;
+    assert!(done.stderr.contains("Network is unreachable"), "{done:?}");
+    launcher.close().await.unwrap();
 }
 
 async fn no_way_out() {

@@ -133,6 +133,12 @@ async fn networks(process: &Process) -> Finding {
         tried
     };
     match tried.await {
+        Ok(true) if hm_sandbox::shadows_network_of_host() => lacking(
+            "each step has its own; hosts of fd00::/64, to which this machine has a route, are out of reach, because \
+             slirp4netns takes that network for its own"
+                .to_owned(),
+            "HM_SANDBOX__NETWORK=host hm run   # steps share the host's network",
+        ),
         Ok(true) => holds(
             "networks",
             "each step has its own, with a way out; the host's loopback is out of reach",
@@ -220,7 +226,7 @@ pub(super) fn ids(ids: IdMap, process: &Process) -> Finding {
         ),
         IdMap::Subordinate { count } => (format!("user 0 is you, 1 to {count} are subordinate ids"), None),
         IdMap::Single(reason) => (
-            format!("only user 0, which is you: {reason}"),
+            format!("only user 0, which is you with all your groups: {reason}"),
             Some(users::fix(reason, process)),
         ),
     };
