@@ -54,6 +54,11 @@ impl Controller {
         matches!(self, Self::Memory | Self::Cpuacct | Self::Io)
     }
 
+    /// Whether systemd gives it to all units, so that it does not go with the last one that asks for it.
+    pub(super) fn stays_given(self) -> bool {
+        matches!(self, Self::Memory | Self::Pids)
+    }
+
     /// Whether it is needed for these limits.
     pub(super) fn is_asked(self, limits: &Limits) -> bool {
         match self {

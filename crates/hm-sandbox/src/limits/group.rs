@@ -23,6 +23,8 @@ struct Part {
     version: Version,
     controllers: Vec<Controller>,
     leased: Leased,
+    /// The limit of processes is not the step's.
+    lends_pids: bool,
 }
 
 impl Group {
@@ -47,12 +49,20 @@ impl Group {
         place.enable()?;
         let leased = Leased::make(&place.folder, step)?;
         let folder = leased.folder();
+        let lent_pids = place
+            .most_pids
+            .filter(|most| limits.pids.is_none_or(|asked| asked > *most));
+        let limits = &Limits {
+            pids: lent_pids.or(limits.pids),
+            ..*limits
+        };
         let set = |controller: &Controller| controller.set(folder, place.version, limits);
         let set = place.controllers.iter().try_for_each(set);
         self.parts.push(Part {
             version: place.version,
             controllers: place.controllers.clone(),
             leased,
+            lends_pids: lent_pids.is_some(),
         });
         set
     }
@@ -72,6 +82,7 @@ impl Group {
         let mut counted = Counted::default();
         for part in self.parts {
             counted.read(part.leased.folder(), part.version, &part.controllers);
+            counted.out_of_pids &= !part.lends_pids;
             part.leased.remove();
         }
         counted

@@ -8,6 +8,7 @@ mod group;
 mod hierarchies;
 mod lease;
 mod places;
+mod systemd;
 
 pub(crate) use fallback::Fallback;
 pub(crate) use group::Group;

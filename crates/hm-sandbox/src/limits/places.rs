@@ -15,6 +15,7 @@ use super::controller::{Controller, Version};
 use super::files::{has_word, read_file, write_file};
 use super::hierarchies::{Hierarchy, hierarchies};
 use super::lease;
+use super::systemd::{is_delegated, is_managed};
 use crate::request::{LimitMeans, LimitedBy, Limits};
 
 /// Where the processes of a group go that can't have other groups below it while it has processes.
@@ -37,6 +38,8 @@ pub(super) struct Place {
     pub(super) folder: Rc<OwnedFd>,
     /// It has processes, which have to go before it can give controllers.
     crowded: bool,
+    /// The processes that the groups between this process's own and the place let it have, which do not hold steps.
+    pub(super) most_pids: Option<u64>,
 }
 
 impl Places {
@@ -109,14 +112,26 @@ impl Place {
             controllers,
             folder: Rc::new(folder),
             crowded: false,
+            most_pids: None,
         })
     }
 
-    /// The nearest group, this process's own and those above it, whose groups can have the most.
+    /// The nearest group, this process's own and those above it, whose groups can have the most. Steps are in none of those
+    /// below it, so what limits their memory or processors is not passed by.
     fn two(top: &Path, own: &Path) -> Option<Self> {
-        let above = own.ancestors().take_while(|folder| folder.starts_with(top));
-        let found = above.filter_map(|path| Self::of_group(path, path == top, path == own));
-        found.reduce(|best, next| if next.count() > best.count() { next } else { best })
+        let mut best: Option<Self> = None;
+        let mut most_pids = None;
+        for path in own.ancestors().take_while(|folder| folder.starts_with(top)) {
+            let found = Self::of_group(path, path == top, path == own);
+            if let Some(found) = found.filter(|found| best.as_ref().is_none_or(|best| found.count() > best.count())) {
+                best = Some(Self { most_pids, ..found });
+            }
+            if is_limited(path) {
+                break;
+            }
+            most_pids = most_pids.into_iter().chain(number_in(path, "pids.max")).min();
+        }
+        best
     }
 
     fn of_group(path: &Path, is_top: bool, is_own: bool) -> Option<Self> {
@@ -127,18 +142,24 @@ impl Place {
         // Only the first of all, which has no type, may have both processes and groups with controllers.
         let is_first = matches!(read("cgroup.type"), Err(Errno::NOENT));
         let has_processes = !is_first && read("cgroup.procs").map_or(true, |processes| !processes.trim().is_empty());
-        let may_clear = is_own && (is_top || is_delegated(folder.as_fd()));
-        let may_give = (!has_processes || may_clear)
+        let may_clear = is_own && (is_top || is_delegated(folder.as_fd(), path));
+        let is_managed = is_managed(folder.as_fd(), path);
+        let may_give = !is_managed
+            && (!has_processes || may_clear)
             && rustix::fs::accessat(&folder, "cgroup.subtree_control", Access::WRITE_OK, AtFlags::EACCESS).is_ok();
         let controllers: Vec<_> = Controller::all(Version::Two)
             .into_iter()
-            .filter(|one| has_word(&given, one.name()) || (may_give && has_word(&offered, one.name())))
+            .filter(|one| {
+                let is_given = has_word(&given, one.name()) && (!is_managed || one.stays_given());
+                is_given || (may_give && has_word(&offered, one.name()))
+            })
             .collect();
         controllers.iter().any(|one| one.limits()).then_some(Self {
             version: Version::Two,
             controllers,
             folder: Rc::new(folder),
             crowded: has_processes,
+            most_pids: None,
         })
     }
 
@@ -197,6 +218,16 @@ impl Place {
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+/// Whether processes of the group are held to some memory or time on processors, by itself.
+fn is_limited(group: &Path) -> bool {
+    let is_set = |name: &str| fs::read_to_string(group.join(name)).is_ok_and(|limit| !limit.starts_with("max"));
+    ["memory.max", "memory.high", "cpu.max"].into_iter().any(is_set)
+}
+
+fn number_in(group: &Path, name: &str) -> Option<u64> {
+    fs::read_to_string(group.join(name)).ok()?.trim().parse().ok()
+}
+
 /// Opens a group in which this process may make others, and move processes to.
 fn open_writable(path: &Path) -> Result<OwnedFd, Errno> {
     let folder = rustix::fs::openat(
@@ -208,14 +239,6 @@ fn open_writable(path: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::accessat(&folder, ".", Access::WRITE_OK, AtFlags::EACCESS)?;
     rustix::fs::accessat(&folder, "cgroup.procs", Access::WRITE_OK, AtFlags::EACCESS)?;
     Ok(folder)
-}
-
-/// Whether systemd leaves the group and what is below it to its processes (systemd: Control Group Interfaces).
-fn is_delegated(group: BorrowedFd<'_>) -> bool {
-    ["user.delegate", "trusted.delegate"].into_iter().any(|name| {
-        let mut value = [0; 8];
-        matches!(rustix::fs::fgetxattr(group, name, &mut value), Ok(1)) && value.first() == Some(&b'1')
-    })
 }
 
 impl fmt::Display for Version {
@@ -231,20 +254,21 @@ impl fmt::Display for Version {
 mod tests {
     use super::*;
 
-    /// A folder that looks like version 2: a slice with controllers, and a scope in it with processes.
+    /// A folder that looks like version 2: a group with controllers, and one in it with processes.
     fn unified(given: &str) -> tempfile::TempDir {
         let top = tempfile::tempdir().unwrap();
-        let group = |path: &str, given: &str, processes: &str| {
-            let folder = top.path().join(path);
-            fs::create_dir_all(&folder).unwrap();
-            fs::write(folder.join("cgroup.controllers"), "cpu io memory pids\n").unwrap();
-            fs::write(folder.join("cgroup.subtree_control"), given).unwrap();
-            fs::write(folder.join("cgroup.procs"), processes).unwrap();
-            fs::write(folder.join("cgroup.type"), "domain\n").unwrap();
-        };
-        group("slice", given, "");
-        group("slice/scope", "", "17\n18\n");
+        group(&top, "group", given, "");
+        group(&top, "group/own", "", "17\n18\n");
         top
+    }
+
+    fn group(top: &tempfile::TempDir, path: &str, given: &str, processes: &str) {
+        let folder = top.path().join(path);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("cgroup.controllers"), "cpu io memory pids\n").unwrap();
+        fs::write(folder.join("cgroup.subtree_control"), given).unwrap();
+        fs::write(folder.join("cgroup.procs"), processes).unwrap();
+        fs::write(folder.join("cgroup.type"), "domain\n").unwrap();
     }
 
     fn place(top: &tempfile::TempDir, own: &str) -> Option<Place> {
@@ -254,14 +278,14 @@ mod tests {
     #[test]
     fn the_nearest_group_without_processes_is_taken() {
         let top = unified("memory\n");
-        let place = place(&top, "slice/scope").unwrap();
+        let place = place(&top, "group/own").unwrap();
         assert_eq!(
             (&place.controllers[..], place.crowded),
             (&Controller::all(Version::Two)[..], false)
         );
         place.enable().unwrap();
         // A file of the kernel's takes each word by itself.
-        let control = fs::read_to_string(top.path().join("slice/cgroup.subtree_control")).unwrap();
+        let control = fs::read_to_string(top.path().join("group/cgroup.subtree_control")).unwrap();
         assert!(control.starts_with("+io"), "{control}");
         assert!(Place::two(top.path(), top.path()).is_none(), "not a control group");
     }
@@ -269,7 +293,7 @@ mod tests {
     #[test]
     fn a_group_with_processes_is_taken_where_nobody_else_manages_it() {
         let top = unified("");
-        let own = top.path().join("slice/scope");
+        let own = top.path().join("group/own");
         let namespaced = Place::two(&own, &own).unwrap();
         assert!(namespaced.crowded);
         let parent = Place::two(&own, &own.join("inner"));
@@ -279,17 +303,67 @@ mod tests {
     #[test]
     fn what_is_given_already_takes_no_rights() {
         let top = unified("");
-        fs::write(top.path().join("slice/scope/cgroup.subtree_control"), "cpu pids").unwrap();
-        fs::write(top.path().join("slice/cgroup.procs"), "4\n").unwrap();
-        let place = place(&top, "slice/scope").unwrap();
+        fs::write(top.path().join("group/own/cgroup.subtree_control"), "cpu pids").unwrap();
+        fs::write(top.path().join("group/cgroup.procs"), "4\n").unwrap();
+        let place = place(&top, "group/own").unwrap();
         assert_eq!(place.controllers, [Controller::Cpu, Controller::Pids]);
         place.enable().unwrap();
     }
 
     #[test]
+    fn what_systemd_manages_is_taken_as_it_is_and_without_what_it_may_take_away() {
+        let top = tempfile::tempdir().unwrap();
+        group(&top, "a.slice", "cpu memory pids", "");
+        group(&top, "a.slice/b.service", "", "17\n");
+        let found = place(&top, "a.slice/b.service").unwrap();
+        assert_eq!(found.controllers, [Controller::Memory, Controller::Pids]);
+        found.enable().unwrap();
+        let control = fs::read_to_string(top.path().join("a.slice/cgroup.subtree_control")).unwrap();
+        assert_eq!(control, "cpu memory pids", "not written to");
+        // The group of a systemd, whatever its name.
+        let unnamed = unified("memory");
+        fs::create_dir(unnamed.path().join("group/init.scope")).unwrap();
+        assert_eq!(place(&unnamed, "group/own").unwrap().controllers, [Controller::Memory]);
+    }
+
+    #[test]
+    fn steps_do_not_pass_by_what_limits_their_caller() {
+        let top = tempfile::tempdir().unwrap();
+        group(&top, "a.slice", "memory pids", "");
+        group(&top, "a.slice/b.service", "", "17\n");
+        let limit = |name: &str, text: &str| fs::write(top.path().join("a.slice/b.service").join(name), text).unwrap();
+        let found = || place(&top, "a.slice/b.service");
+        assert_eq!(found().unwrap().most_pids, None);
+        for (name, none) in [
+            ("memory.max", "max\n"),
+            ("memory.high", "max\n"),
+            ("cpu.max", "max 100000\n"),
+            ("pids.max", "max\n"),
+        ] {
+            limit(name, none);
+        }
+        assert_eq!(found().unwrap().most_pids, None);
+        limit("pids.max", "100\n");
+        assert_eq!(found().unwrap().most_pids, Some(100));
+        for (name, set, none) in [
+            ("memory.max", "4096\n", "max\n"),
+            ("memory.high", "4096\n", "max\n"),
+            ("cpu.max", "50000 100000\n", "max 100000\n"),
+        ] {
+            limit(name, set);
+            assert!(found().is_none(), "{name}");
+            limit(name, none);
+        }
+        // Groups in the own one are held by it.
+        limit("memory.max", "4096\n");
+        fs::write(top.path().join("a.slice/b.service/cgroup.subtree_control"), "memory").unwrap();
+        assert!(found().is_some_and(|found| found.most_pids.is_none()));
+    }
+
+    #[test]
     fn what_can_be_had_decides_what_limits() {
         let places = Places {
-            all: place(&unified(""), "slice/scope").into_iter().collect(),
+            all: place(&unified(""), "group/own").into_iter().collect(),
         };
         assert_eq!(places.means(false).memory, LimitedBy::ControlGroup2);
         let none = Places::default();

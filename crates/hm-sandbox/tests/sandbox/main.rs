@@ -8,6 +8,7 @@
 
 mod apply;
 mod copies;
+mod debian_system;
 mod docker_default;
 mod host;
 mod life;
@@ -20,6 +21,8 @@ mod rootless;
 mod signals;
 mod steps;
 mod support;
+mod systemd;
+mod user_mode;
 
 use std::process::ExitCode;
 
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         limits::tests(),
         owned_groups::tests(),
         old_kernel::tests(),
+        systemd::tests(),
         network::offline_tests(),
     ]
     .into_iter()

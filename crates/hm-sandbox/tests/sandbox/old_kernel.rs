@@ -1,16 +1,15 @@
-//! These tests on an older kernel with control groups of version 2: Linux as a process (Debian's package user-mode-linux,
-//! 6.1 in Debian 12). Where it is not installed the test passes without a look.
+//! These tests on an older kernel with control groups of version 2, and nothing else. Where it is not installed the test
+//! passes without a look.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use libtest_mimic::Trial;
 
 use crate::support::{BUSYBOX, root_test};
+use crate::user_mode::{boot, module};
 
-const LINUX: &str = "/usr/bin/linux.uml";
-const MODULES: &str = "/usr/lib/uml/modules";
 /// The tests that say most about the kernel.
 const GROUPS: [&str; 3] = ["limits::", "life::", "rootless::an_ordinary_user"];
 
@@ -29,33 +28,19 @@ async fn on_old_kernel() {
     assert!(made.success());
     let init = folder.path().join("init");
     fs::write(&init, script(&overlay, &std::env::current_exe().unwrap())).unwrap();
-    // Without a limit of time a kernel that stops would stop the test.
-    let output = Command::new("timeout")
-        .args([
-            "500",
-            LINUX,
-            "mem=1000M",
-            "root=/dev/root",
-            "rootfstype=hostfs",
-            "rootflags=/",
-            "ro",
-            "quiet",
-        ])
-        .args([
+    let text = boot(
+        folder.path(),
+        &[
+            "root=/dev/root".into(),
+            "rootfstype=hostfs".into(),
+            "rootflags=/".into(),
+            "ro".into(),
             format!("ubda={}", disk.display()),
-            "con=null".into(),
-            "con0=fd:0,fd:1".into(),
-        ])
-        .args(["init=/bin/sh", "--"])
-        .arg(&init)
-        .env_clear()
-        .env("HOME", folder.path())
-        .env("TMPDIR", folder.path())
-        .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
+            "init=/bin/sh".into(),
+            "--".into(),
+            init.display().to_string(),
+        ],
+    );
     let runs = GROUPS.len() + 2;
     assert_eq!(text.matches("test result: ").count(), runs, "{text}");
     assert_eq!(text.matches(" 0 failed;").count(), runs, "{text}");
@@ -64,14 +49,6 @@ async fn on_old_kernel() {
         text.contains("groups left: 0\n") || text.contains("groups left: 0\r\n"),
         "{text}"
     );
-}
-
-fn module(path: &str) -> Option<PathBuf> {
-    let versions = fs::read_dir(MODULES).into_iter().flatten().flatten();
-    let found = versions
-        .map(|version| version.path().join(path))
-        .find(|module| module.exists());
-    found.filter(|_| Path::new(LINUX).exists())
 }
 
 /// What the first process of that kernel does, on the read-only root of this one. It has no overlays at first.
