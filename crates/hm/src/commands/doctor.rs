@@ -187,7 +187,7 @@ fn findings(confinement: &Confinement, process: &Process) -> Vec<Finding> {
             "use Linux 6.12 or later with Landlock, or run steps without network",
         ),
         control_groups(),
-        limits(confinement.limits),
+        limits(confinement.limits, process),
     ]
 }
 
@@ -257,7 +257,7 @@ pub(super) fn control_groups() -> Finding {
 }
 
 /// What holds steps to their limits.
-pub(super) fn limits(means: LimitMeans) -> Finding {
+pub(super) fn limits(means: LimitMeans, process: &Process) -> Finding {
     let weak = limits::weak(means, limits::Asked::ALL);
     if weak.is_empty() {
         return holds(
@@ -268,8 +268,8 @@ pub(super) fn limits(means: LimitMeans) -> Finding {
     Finding {
         what: "limits",
         state: State::Lack,
-        is: format!("no control groups can be made: {}", weak.join("; ")),
-        fix: Some(limits::fix().to_owned()),
+        is: format!("no control group holds them: {}", weak.join("; ")),
+        fix: Some(limits::fix(process)),
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn findings(sandbox: Result<Confinement, SandboxError>, store: &Path,
     found.extend(namespaces(sandbox, process));
     found.extend([
         control_groups(),
-        limits(hm_sandbox::limit_means()),
+        limits(hm_sandbox::limit_means(), process),
         network(process),
         docker(process),
         kvm(),

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &RunArgs, process: &Process, color: ColorChoice) -> Resu
     };
     if settings.backend == Backend::Sandbox {
         let users = users::note(hm_sandbox::subordinate_ids(), process);
-        let limits = limits::note(&request.pipeline);
+        let limits = limits::note(&request.pipeline, process);
         users.iter().chain(&limits).for_each(|note| output::note(note));
     }
     let look = Look {

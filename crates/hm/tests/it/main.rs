@@ -11,6 +11,8 @@ mod cache;
 mod check;
 mod command_line;
 mod crash;
+#[path = "../../../hm-sandbox/tests/sandbox/debian_system.rs"]
+mod debian_system;
 mod docker;
 mod docker_kill;
 mod engine_proxy;
@@ -39,4 +41,7 @@ mod real;
 mod render_keys;
 mod roots;
 mod support;
+mod systemd;
 mod tree;
+#[path = "../../../hm-sandbox/tests/sandbox/user_mode.rs"]
+mod user_mode;
