@@ -43,8 +43,7 @@ async fn on_old_kernel() {
     );
     let runs = GROUPS.len() + 2;
     assert_eq!(text.matches("test result: ").count(), runs, "{text}");
-    assert_eq!(text.matches(" 0 failed;").count(), runs, "{text}");
-    assert_eq!(text.matches("1 passed; 0 failed; 0 ignored").count(), 2, "{text}");
+    assert_eq!(text.matches(" 0 failed; 0 ignored;").count(), runs, "{text}");
     assert!(
         text.contains("groups left: 0\n") || text.contains("groups left: 0\r\n"),
         "{text}"
