@@ -72,6 +72,10 @@ impl UnpackedLayer {
             digest,
             source,
         })?;
+        if fs::symlink_metadata(folder).is_ok_and(|there| !there.is_dir()) {
+            // It is no layer, and a folder can't replace it.
+            remove_tree(folder)?;
+        }
         match fs::rename(&temporary.0, folder) {
             Ok(()) => {
                 // There is nothing to be removed.

@@ -168,6 +168,19 @@ async fn a_folder_in_the_place_of_a_blob_goes_with_the_image() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_the_place_of_an_unpacked_layer_is_replaced() {
+    let layers = three_layers();
+    let fake = Fake::good(Made::tagged(&layers));
+    let (host, world) = (fake.host(), World::new());
+    let reference = format!("{host}/o/i:t");
+    let image = world.pull(&reference, settings(&[&host])).await.unwrap();
+    fs::remove_dir_all(&image.layers[1]).unwrap();
+    fs::write(&image.layers[1], "no folder").unwrap();
+    let image = world.pull(&reference, settings(&[&host])).await.unwrap();
+    assert_eq!(read(&image, 1, "f1"), b"1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn processes_that_fetch_and_use_an_image_at_once_load_and_unpack_it_once() {
     let layers = three_layers();
     let fake = Fake::good(Made::tagged(&layers));
