@@ -69,7 +69,7 @@ pub(crate) async fn connect(address: &EngineAddress) -> Result<Connection, Docke
             ask(docker).await.map_err(|error| match connector.failure() {
                 Some(failure) => DockerError::Ssh {
                     host: address.to_string(),
-                    fix: failure.fix(destination),
+                    fix: failure.fix(),
                     source: failure.clone(),
                 },
                 None => unreachable(error),

@@ -64,6 +64,15 @@ pub enum DockerError {
         #[source]
         source: SshError,
     },
+    /// The ssh that leads to the engine ended in the midst of something.
+    #[error("the engine could not {what}: the ssh that leads to it ended")]
+    SshEnded {
+        /// What it was asked to do.
+        what: &'static str,
+        /// How ssh ended.
+        #[source]
+        source: SshError,
+    },
     /// The engine refused or failed.
     #[error("the engine could not {what}")]
     Engine {
@@ -90,13 +99,6 @@ pub enum DockerError {
     Lost {
         /// Its words.
         message: String,
-    },
-    /// The engine ended the output before the command.
-    #[error("the output of the container can't be read")]
-    Output {
-        /// What the connection said.
-        #[source]
-        source: Box<EngineError>,
     },
     /// This kind of image is for other backends.
     #[error(
@@ -146,6 +148,10 @@ pub enum DockerError {
 impl DockerError {
     pub(crate) fn engine(what: &'static str) -> impl FnOnce(EngineError) -> Self {
         move |source| {
+            if let Some(ended) = find::<SshError>(&source) {
+                let source = ended.clone();
+                return Self::SshEnded { what, source };
+            }
             let is_full = source.to_string().contains(NO_SPACE);
             let source = Box::new(source);
             if is_full {
@@ -194,12 +200,12 @@ impl DockerError {
                     .to_owned(),
             ),
             Self::Tls { fix, .. } | Self::Ssh { fix, .. } => Some(fix.clone()),
+            Self::SshEnded { source, .. } => Some(source.fix()),
             Self::Address { .. }
             | Self::Unreachable { .. }
             | Self::Engine { .. }
             | Self::NoExitCode
             | Self::Lost { .. }
-            | Self::Output { .. }
             | Self::ImageKind { .. }
             | Self::Answer { .. }
             | Self::Files { .. }

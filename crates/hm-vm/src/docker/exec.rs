@@ -94,11 +94,7 @@ fn hand_on(piece: Option<Result<LogOutput, EngineError>>, sink: &dyn OutputSink)
         Some(Ok(LogOutput::StdOut { message } | LogOutput::Console { message })) => (Stream::Stdout, message),
         Some(Ok(LogOutput::StdErr { message })) => (Stream::Stderr, message),
         Some(Ok(LogOutput::StdIn { .. })) => return Ok(true),
-        Some(Err(source)) => {
-            return Err(DockerError::Output {
-                source: Box::new(source),
-            });
-        }
+        Some(Err(error)) => return Err(DockerError::engine("hand on the output of a container")(error)),
     };
     if !bytes.is_empty() {
         sink.write(stream, &bytes);

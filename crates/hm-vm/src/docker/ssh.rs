@@ -42,6 +42,8 @@ pub enum SshError {
     /// It ended with an error.
     #[error("ssh {}{}", how(*status), told(said))]
     Ended {
+        /// Where it led to.
+        to: Arc<SshDestination>,
         /// How.
         status: ExitStatus,
         /// What it, or the far side, wrote to standard error.
@@ -65,15 +67,15 @@ fn told(said: &str) -> String {
 
 impl SshError {
     /// What helps.
-    pub(super) fn fix(&self, destination: &SshDestination) -> String {
+    pub(super) fn fix(&self) -> String {
         match self {
             Self::Start(_) => "sudo apt-get install openssh-client".to_owned(),
-            Self::Ended { status, .. } if status.code() == Some(NOT_FOUND) => {
-                format!("install the command docker on {}", destination.host)
+            Self::Ended { to, status, .. } if status.code() == Some(NOT_FOUND) => {
+                format!("install the command docker on {}", to.host)
             }
-            Self::Ended { .. } => format!(
+            Self::Ended { to, .. } => format!(
                 "have this work without a question: ssh {} docker version",
-                destination.arguments().join(" ")
+                to.arguments().join(" ")
             ),
         }
     }
@@ -107,11 +109,10 @@ impl SshConnector {
             .acquire_owned()
             .await
             .map_err(io::Error::other)?;
-        let command = command(&self.destination);
         let (tell, told) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         thread::Builder::new().name("ssh".to_owned()).spawn(move || {
-            let ended = attend(command, tell);
+            let ended = attend(&self.destination, tell);
             if let Some(error) = &ended {
                 self.failed.get_or_init(|| error.clone());
             }
@@ -168,9 +169,9 @@ fn command(destination: &SshDestination) -> Command {
 
 /// Starts ssh, which is killed when this thread ends, hands on its input and output, and waits for its end: the error,
 /// where it is one.
-fn attend(mut command: Command, tell: oneshot::Sender<(ChildStdin, ChildStdout)>) -> Option<SshError> {
+fn attend(to: &Arc<SshDestination>, tell: oneshot::Sender<(ChildStdin, ChildStdout)>) -> Option<SshError> {
     let failed = |error| Some(SshError::Start(Arc::new(error)));
-    let mut child = match killed_with_this_thread(&mut command).spawn() {
+    let mut child = match killed_with_this_thread(&mut command(to)).spawn() {
         Ok(child) => child,
         Err(error) => return failed(error),
     };
@@ -185,6 +186,7 @@ fn attend(mut command: Command, tell: oneshot::Sender<(ChildStdin, ChildStdout)>
     match child.wait() {
         Ok(status) if status.success() => None,
         Ok(status) => Some(SshError::Ended {
+            to: Arc::clone(to),
             status,
             said: String::from_utf8_lossy(&said).into_owned(),
         }),

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::bad_input::assert_error;
@@ -103,7 +103,7 @@ impl Server {
     }
 
     /// Processes of the test's ssh.
-    fn connections(&self) -> usize {
+    fn connections(&self) -> Vec<Pid> {
         let config = self.lab.path("ssh_config");
         let is_ours = |folder: &Path| {
             let words = fs::read(folder.join("cmdline")).unwrap_or_default();
@@ -111,15 +111,17 @@ impl Server {
                 .split(|byte| *byte == 0)
                 .any(|word| word == config.as_os_str().as_encoded_bytes())
         };
-        let all = fs::read_dir("/proc").unwrap();
-        all.filter(|entry| is_ours(&entry.as_ref().unwrap().path())).count()
+        let all = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap());
+        let ours = all.filter(|entry| is_ours(&entry.path()));
+        let numbers = ours.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        numbers.filter_map(Pid::from_raw).collect()
     }
 
     /// They go as soon as the kernel gets to it.
     #[track_caller]
     fn assert_no_connections(&self) {
         let start = Instant::now();
-        while self.connections() > 0 {
+        while !self.connections().is_empty() {
             assert!(start.elapsed() < Duration::from_secs(30), "ssh is left behind");
             yield_now();
         }
@@ -166,7 +168,7 @@ fn no_ssh_outlives_hm() {
     let start = || {
         let mut live = LiveRun::spawn(server.command(&waiting(), "ssh://far").process_group(0));
         live.wait_for_line("waiting");
-        assert!(server.connections() > 0);
+        assert!(!server.connections().is_empty());
         live
     };
     // Ctrl-C in a terminal is for all processes of its group.
@@ -183,6 +185,28 @@ fn no_ssh_outlives_hm() {
     server.assert_no_connections();
     assert!(server.engine.left()[0] > 0, "its containers run on");
     server.run(&Ir::new().step("s", "true"), "ssh://far").passed();
+    assert_eq!(server.engine.left(), ONLY_THE_TREE);
+    server.assert_no_connections();
+}
+
+#[test]
+fn an_ssh_that_dies_while_a_step_runs_is_named() {
+    let Some(server) = Server::start() else { return };
+    server.lab.write("f", "sent\n");
+    let mut live = LiveRun::spawn(&mut server.command(&waiting(), "ssh://far"));
+    live.wait_for_line("waiting");
+    for ssh in server.connections() {
+        kill_process(ssh, Signal::KILL).unwrap();
+    }
+    let run = live.finish();
+    assert_eq!((run.code, run.status("waits")), (Some(1), "errored"), "{run:#?}");
+    let end = run.end("waits");
+    assert!(end["causes"].to_string().contains("ssh was killed"), "{end:#}");
+    assert!(
+        end["fixes"].to_string().contains("ssh -- far docker version"),
+        "{end:#}"
+    );
+    // What it ran in went by another connection.
     assert_eq!(server.engine.left(), ONLY_THE_TREE);
     server.assert_no_connections();
 }
