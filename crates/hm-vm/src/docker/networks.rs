@@ -11,6 +11,10 @@ use crate::machine::Network;
 
 /// Loopback only.
 pub(super) const NO_NETWORK: &str = "none";
+/// The engine's own network, which containers have that name none.
+const BRIDGE: &str = "bridge";
+const NO_BRIDGE: &str = "warning: the engine has no bridge (dockerd --bridge=none): isolated steps may have no way out; \
+                         network = \"host\" has the engine's";
 /// Has the bridge keep its containers apart (bridge driver options).
 const APART: (&str, &str) = ("com.docker.network.bridge.enable_icc", "false");
 
@@ -35,7 +39,22 @@ impl Shared {
             Err(error) if error.words().contains(APART.0) => self.make_network(&name, HashMap::new()).await?,
             other => other?,
         }
+        if let Some(observer) = &self.observer
+            && !self.is_podman
+            && !self.has_bridge().await?
+        {
+            observer.note(NO_BRIDGE);
+        }
         Ok(name)
+    }
+
+    /// Whether the engine has the network that it makes for itself. Which rules of the packet filter it sets, it doesn't
+    /// tell.
+    async fn has_bridge(&self) -> Result<bool, DockerError> {
+        match self.docker.inspect_network(BRIDGE, None).await {
+            Err(error) if status(&error) == Some(404) => Ok(false),
+            other => other.map(|_| true).map_err(DockerError::engine("look at its network")),
+        }
     }
 
     async fn make_network(&self, name: &str, options: HashMap<String, String>) -> Result<(), DockerError> {

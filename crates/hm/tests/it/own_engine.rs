@@ -165,12 +165,32 @@ fn isolated_steps_have_a_way_out_and_are_apart() {
         ["198.51.100.1", "1"],
         "the engine's address, and the step's own name"
     );
+    assert!(!run.stderr.contains("no way out"), "{}", run.stderr);
     assert_eq!(run.stdout("loopback"), ["none"]);
     assert_eq!(run.stdout("host"), ["127.0.0.1"]);
     assert_eq!((run.stdout("client"), run.stdout("server")), (vec!["apart"], vec![]));
     let label = engine.label().unwrap();
     let networks = engine.docker(&["network", "ls", "-q", "--filter", &label]);
     assert_eq!(networks, Vec::<String>::new());
+}
+
+/// The rules that lead out come with it.
+#[test]
+fn an_engine_without_a_bridge_is_told_where_steps_are_isolated() {
+    if !is_possible() {
+        return;
+    }
+    let lab = Lab::new();
+    let (_running, engine) = engine(&lab, "ip link set lo up", &[]);
+    let run = engine.run(&lab, &Ir::new().step("s", "true")).passed();
+    assert!(!run.stderr.contains("bridge"), "{}", run.stderr);
+    let ir = Ir::new()
+        .step("s", "true")
+        .with("network", json!("isolated"))
+        .step("t", "true")
+        .with("network", json!("isolated"));
+    let run = engine.run(&lab, &ir).passed();
+    assert_eq!(run.stderr.matches("may have no way out").count(), 1, "{}", run.stderr);
 }
 
 #[test]
