@@ -17,8 +17,8 @@ mod user;
 
 pub use cache_key::{BootsFrom, EnvKey, KeyInput, PolicyMaterial};
 pub use docker::{
-    CertificateFileError, DockerBackend, DockerError, DockerSettings, EngineAddress, EngineObserver, SshDestination,
-    SshError,
+    CertificateFileError, DockerBackend, DockerError, DockerSettings, EngineAddress, EngineInfo, EngineObserver,
+    SshDestination, SshError, ask_engine,
 };
 pub use hm_store::workspace::Workspace;
 pub use hm_store::{CacheKey, ContentHash, ImageDigest};

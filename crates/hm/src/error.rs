@@ -98,9 +98,11 @@ impl CliError {
         self
     }
 
-    /// What happened.
-    pub(crate) fn message(&self) -> &str {
-        &self.message
+    /// What happened and why, without fixes.
+    pub(crate) fn in_one_line(&self) -> String {
+        let all = std::iter::once(&self.message).chain(&self.causes);
+        let lines = all.map(|text| visible(text).split_whitespace().collect::<Vec<_>>().join(" "));
+        lines.collect::<Vec<_>>().join(": ")
     }
 
     /// How the process ends.

@@ -22,10 +22,32 @@ const PODMAN: &str = "Podman";
 /// What an engine with TLS answers to who doesn't speak it (Go, net/http).
 const WANTS_TLS: &str = "HTTP request to an HTTPS server";
 
+/// What an engine says of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EngineInfo {
+    /// Its version, in its own words.
+    pub version: String,
+    /// What it runs on, in its own words, as in `linux/amd64`.
+    pub platform: String,
+}
+
+/// Asks an engine what it is. That may take as long as the engine, or the way to it, takes.
+///
+/// # Errors
+/// The address can't be used, or the engine doesn't answer.
+pub async fn ask_engine(address: &EngineAddress) -> Result<EngineInfo, DockerError> {
+    let Connection { version, os, arch, .. } = connect(address).await?;
+    Ok(EngineInfo {
+        version,
+        platform: format!("{os}/{arch}"),
+    })
+}
+
 /// An engine that has answered.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) docker: Docker,
+    version: String,
     pub(super) os: String,
     pub(super) arch: String,
     /// What an engine is that isn't Docker's is unlike in a few ways.
@@ -85,6 +107,7 @@ async fn ask(docker: Result<Docker, EngineError>) -> Result<Connection, EngineEr
     Ok(Connection {
         docker,
         is_podman: parts.iter().any(|part| part.name.starts_with(PODMAN)),
+        version: version.version.unwrap_or_default(),
         os: version.os.unwrap_or_default(),
         arch: version.arch.unwrap_or_default(),
     })

@@ -32,6 +32,7 @@ mod workspace;
 pub use address::{EngineAddress, SshDestination};
 pub use backend::{DockerBackend, DockerSettings, EngineObserver};
 pub(crate) use connect::connect;
+pub use connect::{EngineInfo, ask_engine};
 pub use error::DockerError;
 pub use ssh::SshError;
 pub use tls::CertificateFileError;

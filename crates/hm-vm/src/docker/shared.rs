@@ -72,6 +72,7 @@ impl Shared {
             os,
             arch,
             is_podman,
+            ..
         } = connect(&address).await?;
         let store_id = store_id(&store)?;
         let mut labels = HashMap::from([

@@ -7,7 +7,7 @@ use hm_sandbox::{Confinement, IdMap, Launcher, LauncherSettings, LimitMeans, Roo
 use hm_vm::RootKind;
 use serde_json::json;
 
-use super::doctor_machine;
+use super::{doctor_engine, doctor_machine};
 use crate::cli::{DoctorArgs, Format};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -73,7 +73,8 @@ pub(crate) fn doctor(args: &DoctorArgs, process: &Process) -> Result<Exit, CliEr
         } else {
             Exit::Unavailable
         };
-        (doctor_machine::findings(asked, &store, process), exit)
+        let engine = runtime.block_on(doctor_engine::find(process));
+        (doctor_machine::findings(asked, engine, &store, process), exit)
     };
     output::result(&match args.format {
         Format::Human => text(&found),
@@ -280,6 +281,11 @@ pub(super) fn holds(what: &'static str, is: &str) -> Finding {
         is: is.to_owned(),
         fix: None,
     }
+}
+
+pub(super) fn off(what: &'static str, is: String, fix: &str) -> Finding {
+    let (state, fix) = (State::Off, Some(fix.to_owned()));
+    Finding { what, state, is, fix }
 }
 
 fn choose(what: &'static str, good: bool, well: &str, badly: &str, fix: &'static str) -> Finding {

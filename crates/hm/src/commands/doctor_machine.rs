@@ -1,17 +1,14 @@
 //! What this machine can do for builds.
 
 use std::fs::{self, File};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use hm_sandbox::{Confinement, Roots, SandboxError};
-use hm_vm::EngineAddress;
 
 use super::doctor::{
-    Finding, NAMESPACE_FIXES, OVERLAY_FIX, State, control_groups, existing, holds, ids, limits, roots,
+    Finding, NAMESPACE_FIXES, OVERLAY_FIX, State, control_groups, existing, holds, ids, limits, off, roots,
 };
-use crate::engine;
 use crate::network;
 use crate::process::Process;
 
@@ -21,8 +18,13 @@ const OLDEST_KERNEL: (u32, u32) = (5, 12);
 const ENOUGH_SPACE: u64 = 5 << 30;
 const GIB: u64 = 1 << 30;
 
-/// All of it; `sandbox` is what came of starting one.
-pub(super) fn findings(sandbox: Result<Confinement, SandboxError>, store: &Path, process: &Process) -> Vec<Finding> {
+/// All of it; `sandbox` is what came of starting one, and `engine` of asking Docker's.
+pub(super) fn findings(
+    sandbox: Result<Confinement, SandboxError>,
+    engine: Finding,
+    store: &Path,
+    process: &Process,
+) -> Vec<Finding> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let file_systems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
     let mut found = vec![kernel(&release), overlay(&file_systems, &sandbox)];
@@ -31,7 +33,7 @@ pub(super) fn findings(sandbox: Result<Confinement, SandboxError>, store: &Path,
         control_groups(),
         limits(hm_sandbox::limit_means(), process),
         network(process),
-        docker(process),
+        engine,
         kvm(),
         disk(store),
     ]);
@@ -106,23 +108,6 @@ fn network(process: &Process) -> Finding {
     }
 }
 
-fn docker(process: &Process) -> Finding {
-    const WHAT: &str = "Docker engine";
-    let lack = |why: String| format!("{why}; only --backend docker and docker-daemon: need one");
-    match engine::address(process) {
-        Ok(EngineAddress::Socket(path)) => match UnixStream::connect(&path) {
-            Ok(_answers) => holds(WHAT, &format!("unix://{}", path.display())),
-            Err(error) => off(
-                WHAT,
-                lack(format!("unix://{}: {error}", path.display())),
-                "sudo systemctl start docker",
-            ),
-        },
-        Ok(far) => holds(WHAT, &format!("{far}, not asked")),
-        Err(error) => off(WHAT, lack(error.message().to_owned()), "docker context ls"),
-    }
-}
-
 fn kvm() -> Finding {
     match File::options().read(true).write(true).open("/dev/kvm") {
         Ok(_opens) => holds("KVM", "there"),
@@ -164,11 +149,6 @@ fn runtime(what: &'static str, name: &str, needed_for: &str, fix: &str, process:
 
 fn lack_where_fixed(what: &'static str, is: String, fix: Option<String>) -> Finding {
     let state = if fix.is_some() { State::Lack } else { State::Ok };
-    Finding { what, state, is, fix }
-}
-
-fn off(what: &'static str, is: String, fix: &str) -> Finding {
-    let (state, fix) = (State::Off, Some(fix.to_owned()));
     Finding { what, state, is, fix }
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod doctor;
+mod doctor_engine;
 mod doctor_machine;
 mod graph;
 mod image;

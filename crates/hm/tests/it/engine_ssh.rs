@@ -90,7 +90,11 @@ impl Server {
     }
 
     fn command(&self, ir: &Ir, address: &str) -> Command {
-        let mut command = self.engine.command(&self.lab, ir, &self.engine.image);
+        self.at(self.engine.command(&self.lab, ir, &self.engine.image), address)
+    }
+
+    /// The command in the server's network, with the engine at this address.
+    fn at(&self, mut command: Command, address: &str) -> Command {
         let path = std::env::var_os("PATH").unwrap().into_string().unwrap();
         command
             .env("DOCKER_HOST", address)
@@ -159,6 +163,38 @@ fn an_engine_behind_ssh() {
     let mut command = server.command(&Ir::new().step("s", "cat f"), "");
     let run = Run::of(&command.env("DOCKER_CONTEXT", "behind").output().unwrap()).passed();
     assert_eq!(run.stdout("s"), ["sent"]);
+}
+
+#[test]
+fn doctor_asks_an_engine_behind_ssh() {
+    let Some(server) = Server::start() else { return };
+    let asked = |address: &str| {
+        let mut doctor = server.lab.hm();
+        doctor.args(["doctor", "--format", "json"]);
+        let output = server.at(doctor, address).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let mut rows = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        rows.find(|row| row["what"] == "Docker engine").unwrap()
+    };
+    let found = asked("ssh://far");
+    let is = found["is"].as_str().unwrap();
+    assert_eq!(found["state"], "ok", "{is}");
+    assert!(is.starts_with("ssh://far, version ") && is.contains(", linux/"), "{is}");
+    server.assert_no_connections();
+    let found = asked("ssh://stranger");
+    assert_eq!(found["state"], "off");
+    assert!(
+        found["is"].to_string().contains("Host key verification failed"),
+        "{found}"
+    );
+    assert!(
+        found["fix"].to_string().contains("ssh -- stranger docker version"),
+        "{found}"
+    );
+    server.assert_no_connections();
 }
 
 #[test]
