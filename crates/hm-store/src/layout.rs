@@ -6,6 +6,8 @@ use crate::ids::{ImageDigest, LayerId, LeaseId, TreeId};
 
 /// Version of the layout, the content of `FORMAT`.
 pub(crate) const FORMAT: &str = "1";
+/// The folder of a captured workspace that is used as an overlay layer.
+pub(crate) const WORKSPACE_LAYER: &str = "fs";
 
 /// Paths under one root.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -65,7 +67,7 @@ impl Layout {
 
     /// The folder of a captured workspace that is used as an overlay layer.
     pub fn workspace_layer(&self, tree: &TreeId) -> PathBuf {
-        self.workspace(tree).join("fs")
+        self.workspace(tree).join(WORKSPACE_LAYER)
     }
 
     /// All builds.

@@ -16,7 +16,7 @@ use crate::files::Reaper;
 use crate::ids::{LEASE_LENGTH, LeaseId};
 use crate::image::fall_back_to_blobs;
 use crate::index::Index;
-use crate::layout::Layout;
+use crate::layout::{Layout, WORKSPACE_LAYER};
 use crate::lease;
 
 /// What was found and removed when the store was opened.
@@ -115,6 +115,8 @@ impl<'a> Sweep<'a> {
         }
         // Files go first: when this is cut short the rows are still of another boot, and all of it is done again.
         let soft = format!("durable <> 1 AND boot <> '{boot}'");
+        // A tree whose files were made again lies beside a manifest that is as sure as the snapshots that need it.
+        let manifests = format!("SELECT tree FROM snapshots WHERE tree IS NOT NULL AND NOT ({soft})");
         for (folder, query) in [
             (self.layout.layers(), format!("SELECT id FROM snapshots WHERE {soft}")),
             (
@@ -127,7 +129,7 @@ impl<'a> Sweep<'a> {
             ),
             (
                 self.layout.workspaces(),
-                format!("SELECT tree FROM workspaces WHERE {soft}"),
+                format!("SELECT tree FROM workspaces WHERE {soft} AND tree NOT IN ({manifests})"),
             ),
         ] {
             for name in self.names(&query)? {
@@ -135,9 +137,19 @@ impl<'a> Sweep<'a> {
                 self.report.removed += 1;
             }
         }
+        for name in self.names(&format!(
+            "SELECT tree FROM workspaces WHERE {soft} AND tree IN ({manifests})"
+        ))? {
+            self.set_aside(&self.layout.workspaces().join(name).join(WORKSPACE_LAYER))?;
+            self.report.removed += 1;
+        }
         self.image_layers(boot)?;
         self.index.write::<_, StoreError>(|change| {
             fall_back_to_blobs(change, self.layout, &soft)?;
+            change.execute(
+                &format!("UPDATE workspaces SET durable = 1 WHERE {soft} AND tree IN ({manifests})"),
+                [],
+            )?;
             for table in crate::index::DURABLE_TABLES {
                 change.execute(&format!("DELETE FROM {table} WHERE {soft}"), [])?;
             }

@@ -13,14 +13,16 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use super::CaptureError;
+use super::earlier::{EarlierTree, make_folder};
 use super::manifest::{Entry, EntryKind, Manifest};
 use super::manifest_file;
-use super::read::{Earlier, Reader};
+use super::read::Reader;
 use super::shelf::{Held, Shelf};
 use super::walk::{self, Found, WalkRequest};
 use crate::error::FileError;
 use crate::files::remove_tree;
 use crate::ids::TreeId;
+use crate::layout::WORKSPACE_LAYER;
 use crate::nanoseconds::{times, timespec};
 use crate::store::Store;
 use crate::work_queue::file_threads;
@@ -28,7 +30,6 @@ use crate::work_queue::file_threads;
 /// Where the files of a workspace are below its layer, and in the machine.
 pub const WORKSPACE_FOLDER: &str = "workspace";
 const MANIFEST: &str = "manifest";
-const LAYER: &str = "fs";
 /// Name space of [`ArchiveId`]s that stand for a tree (RFC 9562 §5.5).
 const ARCHIVE_NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_6f4c_5c0e_4d3a_9d0b_6b1f_8a52_7c11);
 
@@ -182,11 +183,11 @@ impl<'a> Capture<'a> {
         self.copy(&shelf, Some((&earlier, &manifest)))
     }
 
-    /// Makes the tree in a temporary folder and puts it on the shelf. Files that the `earlier` tree has just as they
-    /// were found (`known`) are linked to.
+    /// Makes the tree in a temporary folder and puts it on the shelf. Where nothing needs the `earlier` tree, of which
+    /// the present one (`known`) may share much, it is made of its files.
     fn copy(&self, shelf: &Shelf<'_>, known: Option<(&TreeId, &Manifest)>) -> Result<Workspace, CaptureError> {
         let temporary = self.store.temporary();
-        let made = self.copy_into(&temporary, known);
+        let made = self.copy_into(&temporary, shelf, known);
         let (tree, manifest) = match made {
             Ok(made) => made,
             Err(error) => {
@@ -202,70 +203,107 @@ impl<'a> Capture<'a> {
     fn copy_into(
         &self,
         temporary: &Path,
+        shelf: &Shelf<'_>,
         known: Option<(&TreeId, &Manifest)>,
     ) -> Result<(TreeId, Manifest), CaptureError> {
-        let files = temporary.join(LAYER).join(WORKSPACE_FOLDER);
-        for folder in [temporary, &temporary.join(LAYER), &files] {
-            let mode = Mode::from_raw_mode(0o755);
-            // The mode is set apart from the making, whatever the process's umask is: the layer's root becomes `/`.
-            rustix::fs::mkdir(folder, mode)
-                .and_then(|()| rustix::fs::chmod(folder, mode))
-                .map_err(FileError::at("make", folder))?;
+        let layer = temporary.join(WORKSPACE_LAYER);
+        let files = layer.join(WORKSPACE_FOLDER);
+        make_open_folder(temporary)?;
+        let earlier = match known {
+            Some((tree, now)) => self.take_earlier(shelf, tree, now, &layer)?,
+            None => None,
+        };
+        if earlier.is_none() {
+            make_open_folder(&layer)?;
+            make_open_folder(&files)?;
         }
         let destination = open_folder(&files).map_err(FileError::at("open the folder", &files))?;
+        if let Some(earlier) = &earlier {
+            earlier.clear(destination.as_fd())?;
+        }
         for dir in self.found.dirs.iter().filter(|dir| !dir.path.is_empty()) {
-            rustix::fs::mkdirat(&destination, dir.path.as_slice(), Mode::RWXU)
-                .map_err(|source| CaptureError::copy("make", &dir.path, source))?;
+            make_folder(destination.as_fd(), &dir.path)?;
         }
 
-        let earlier = known.and_then(|(tree, now)| self.open_earlier(tree, now));
-        let lookup = |path: &[u8]| earlier.as_ref().and_then(|earlier| earlier.unchanged(path));
-        let links = earlier.as_ref().map(|earlier| Earlier {
-            folder: earlier.folder.as_fd(),
-            has: &lookup,
-        });
-        let entries = self
-            .reader(Some(destination.as_fd()), links)
-            .read_all(&self.found.others, self.threads)?;
-        self.finish_folders(destination.as_fd())?;
+        let kept = earlier.as_ref().map(|earlier| |path: &[u8]| earlier.kept(path));
+        let kept = kept
+            .as_ref()
+            .map(|kept| kept as &(dyn Fn(&[u8]) -> Option<Entry> + Sync));
+        let reader = self.reader(Some(destination.as_fd()), kept);
+        let made = self.manifest_of(reader.read_all(&self.found.others, self.threads)?);
+        let tree = TreeId::from(made.tree_hash());
+        let manifest = self.with_kept_times(destination.as_fd(), &tree, made)?;
+        self.finish_folders(destination.as_fd(), &manifest)?;
 
-        let manifest = self.manifest_of(entries);
         let path = temporary.join(MANIFEST);
         fs::write(&path, manifest_file::encode(&manifest)).map_err(FileError::at("write", &path))?;
-        Ok((TreeId::from(manifest.tree_hash()), manifest))
+        Ok((tree, manifest))
+    }
+
+    fn take_earlier<'m>(
+        &self,
+        shelf: &Shelf<'_>,
+        tree: &TreeId,
+        now: &'m Manifest,
+        to: &Path,
+    ) -> Result<Option<EarlierTree<'m>>, CaptureError> {
+        // An earlier tree only saves work: one that can't be read, or goes away meanwhile, doesn't matter.
+        let Ok(then) = read_manifest(&self.store.layout().workspace(tree)) else {
+            return Ok(None);
+        };
+        let taken = shelf.take(tree, to)?;
+        Ok(taken.then_some(EarlierTree { then, now }))
+    }
+
+    /// Where the tree's manifest was left on the shelf by one that took its files, its times count: snapshots have them.
+    fn with_kept_times(
+        &self,
+        destination: BorrowedFd<'_>,
+        tree: &TreeId,
+        made: Manifest,
+    ) -> Result<Manifest, CaptureError> {
+        let kept = read_manifest(&self.store.layout().workspace(tree)).ok();
+        let Some(kept) = kept.filter(|kept| kept.tree_hash() == made.tree_hash()) else {
+            return Ok(made);
+        };
+        for (made, kept) in made.entries().iter().zip(kept.entries()) {
+            if made.mtime_ns == kept.mtime_ns {
+                continue;
+            }
+            let times = times(timespec(kept.mtime_ns));
+            rustix::fs::utimensat(destination, &*kept.path, &times, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|source| CaptureError::copy("set the time of", &kept.path, source))?;
+        }
+        Ok(kept)
     }
 
     /// Modes and times of folders come last: a folder may be closed to writing, and each file made in it changes its
     /// time.
-    fn finish_folders(&self, destination: BorrowedFd<'_>) -> Result<(), CaptureError> {
-        for dir in self.found.dirs.iter().rev() {
+    fn finish_folders(&self, destination: BorrowedFd<'_>, manifest: &Manifest) -> Result<(), CaptureError> {
+        let folders = manifest.entries().iter().rev();
+        for dir in folders.filter(|entry| matches!(entry.kind, EntryKind::Dir)) {
             let times = times(timespec(dir.mtime_ns));
-            let done = if dir.path.is_empty() {
-                rustix::fs::futimens(destination, &times)
-            } else {
-                let path = dir.path.as_slice();
-                rustix::fs::chmodat(destination, path, Mode::from_raw_mode(dir.mode), AtFlags::empty())
-                    .and_then(|()| rustix::fs::utimensat(destination, path, &times, AtFlags::SYMLINK_NOFOLLOW))
-            };
-            done.map_err(|source| CaptureError::copy("finish", &dir.path, source))?;
+            rustix::fs::chmodat(destination, &*dir.path, Mode::from_raw_mode(dir.mode), AtFlags::empty())
+                .and_then(|()| rustix::fs::utimensat(destination, &*dir.path, &times, AtFlags::SYMLINK_NOFOLLOW))
+                .map_err(|source| CaptureError::copy("finish", &dir.path, source))?;
         }
-        Ok(())
+        let root = self.found.dirs.iter().find(|dir| dir.path.is_empty());
+        root.map_or(Ok(()), |root| {
+            rustix::fs::futimens(destination, &times(timespec(root.mtime_ns)))
+                .map_err(|source| CaptureError::copy("finish", &root.path, source))
+        })
     }
 
-    fn open_earlier<'m>(&self, tree: &TreeId, now: &'m Manifest) -> Option<EarlierTree<'m>> {
-        let folder = self.store.layout().workspace(tree);
-        // An earlier tree only saves work: one that can't be read, or goes away meanwhile, doesn't matter.
-        let manifest = read_manifest(&folder).ok()?;
-        let folder = open_folder(&folder.join(LAYER).join(WORKSPACE_FOLDER)).ok()?;
-        Some(EarlierTree { folder, manifest, now })
-    }
-
-    fn reader<'r>(&'r self, destination: Option<BorrowedFd<'r>>, earlier: Option<Earlier<'r>>) -> Reader<'r> {
+    fn reader<'r>(
+        &'r self,
+        destination: Option<BorrowedFd<'r>>,
+        kept: Option<&'r (dyn Fn(&[u8]) -> Option<Entry> + Sync)>,
+    ) -> Reader<'r> {
         Reader {
             root_path: &self.root,
             root: self.root_fd.as_fd(),
             destination,
-            earlier,
+            kept,
             can_clone: &self.can_clone,
             after_read: self.after_read,
             stop: self.stop,
@@ -305,24 +343,10 @@ impl<'a> Capture<'a> {
             tree,
             archive: ArchiveId(Uuid::new_v5(&ARCHIVE_NAMESPACE, tree.as_bytes())),
             manifest,
-            layer: held.folder.join(LAYER),
+            layer: held.folder.join(WORKSPACE_LAYER),
             notes: BTreeSet::iter(notes).cloned().collect(),
             reused,
         })
-    }
-}
-
-/// A tree captured earlier, beside the present one.
-struct EarlierTree<'a> {
-    folder: OwnedFd,
-    manifest: Manifest,
-    now: &'a Manifest,
-}
-
-impl EarlierTree<'_> {
-    fn unchanged(&self, path: &[u8]) -> Option<Entry> {
-        let (then, now) = (self.manifest.get(path)?, self.now.get(path)?);
-        (then == now).then(|| now.clone())
     }
 }
 
@@ -330,6 +354,14 @@ fn read_manifest(folder: &Path) -> Result<Manifest, CaptureError> {
     let path = folder.join(MANIFEST);
     let bytes = fs::read(&path).map_err(FileError::at("read", &path))?;
     manifest_file::decode(&bytes).map_err(|source| CaptureError::Manifest { path, source })
+}
+
+/// The mode is set apart from the making, whatever the process's umask is: the layer's root becomes `/`.
+fn make_open_folder(path: &Path) -> Result<(), FileError> {
+    let mode = Mode::from_raw_mode(0o755);
+    rustix::fs::mkdir(path, mode)
+        .and_then(|()| rustix::fs::chmod(path, mode))
+        .map_err(FileError::at("make", path))
 }
 
 fn open_folder(path: &Path) -> Result<OwnedFd, Errno> {

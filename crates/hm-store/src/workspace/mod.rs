@@ -2,6 +2,7 @@
 
 mod capture;
 mod diff;
+mod earlier;
 mod error;
 mod ignore_rules;
 mod manifest;

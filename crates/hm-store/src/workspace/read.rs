@@ -30,23 +30,14 @@ pub(super) struct Reader<'a> {
     pub(super) root: BorrowedFd<'a>,
     /// Where copies go; all folders are there. Without it entries are only hashed.
     pub(super) destination: Option<BorrowedFd<'a>>,
-    /// Copies made before that may be linked to.
-    pub(super) earlier: Option<Earlier<'a>>,
+    /// What the destination has of an earlier tree, if it is made of one.
+    pub(super) kept: Option<&'a (dyn Fn(&[u8]) -> Option<Entry> + Sync)>,
     /// Whether the file systems share blocks; cleared at the first refusal.
     pub(super) can_clone: &'a AtomicBool,
     /// Called with each file's path when its bytes are read and before it is checked whether it changed.
     pub(super) after_read: &'a (dyn Fn(&[u8]) + Sync),
     /// Asked before each file and each part of a large one.
     pub(super) stop: &'a (dyn Fn() -> bool + Sync),
-}
-
-/// Files of a tree that this store made earlier and that nothing changes.
-#[derive(Clone, Copy)]
-pub(super) struct Earlier<'a> {
-    /// Its folder.
-    pub(super) folder: BorrowedFd<'a>,
-    /// Whether the entry is there with the same content, mode and time.
-    pub(super) has: &'a (dyn Fn(&[u8]) -> Option<Entry> + Sync),
 }
 
 impl Reader<'_> {
@@ -97,6 +88,9 @@ impl Reader<'_> {
         if (self.stop)() {
             return Err(CaptureError::Stopped);
         }
+        if let Some(entry) = self.keep(&found.path)? {
+            return Ok(Some(entry));
+        }
         let mut is_link = found.is_link;
         for _ in 0..ATTEMPTS {
             let attempt = if is_link {
@@ -115,6 +109,21 @@ impl Reader<'_> {
             path: self.absolute(&found.path),
             attempts: ATTEMPTS,
         })
+    }
+
+    /// The entry that the destination has already, where it is still as the working tree has it. Else it is taken away.
+    fn keep(&self, path: &[u8]) -> Result<Option<Entry>, CaptureError> {
+        let (Some(kept), Some(destination)) = (self.kept, self.destination) else {
+            return Ok(None);
+        };
+        let Some(entry) = kept(path) else { return Ok(None) };
+        let found = rustix::fs::statat(self.root, path, AtFlags::SYMLINK_NOFOLLOW);
+        if found.is_ok_and(|stat| is_still(&entry, &stat)) {
+            return Ok(Some(entry));
+        }
+        rustix::fs::unlinkat(destination, path, AtFlags::empty())
+            .map_err(|source| CaptureError::copy("remove", path, source))?;
+        Ok(None)
     }
 
     fn read_link(&self, path: &[u8]) -> Result<Attempt, CaptureError> {
@@ -159,9 +168,6 @@ impl Reader<'_> {
         if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
             return Ok(Attempt::Gone);
         }
-        if let Some(entry) = self.link_earlier(path, &before)? {
-            return Ok(Attempt::Read(entry));
-        }
 
         let copy = match self.destination {
             Some(destination) => Some(create(destination, path, mode_of(&before))?),
@@ -189,28 +195,6 @@ impl Reader<'_> {
             mode: before.st_mode & 0o1777,
             mtime_ns: mtime_ns(&before),
         }))
-    }
-
-    /// Links to an earlier copy of the same bytes, mode and time, where there is one.
-    fn link_earlier(&self, path: &[u8], stat: &Stat) -> Result<Option<Entry>, CaptureError> {
-        let (Some(earlier), Some(destination)) = (self.earlier, self.destination) else {
-            return Ok(None);
-        };
-        let Some(entry) = (earlier.has)(path) else {
-            return Ok(None);
-        };
-        let same = matches!(entry.kind, EntryKind::File { size, .. } if size == size_of(stat))
-            && entry.mode == stat.st_mode & 0o1777
-            && entry.mtime_ns == mtime_ns(stat);
-        if !same {
-            return Ok(None);
-        }
-        match rustix::fs::linkat(earlier.folder, path, destination, path, AtFlags::empty()) {
-            Ok(()) => Ok(Some(entry)),
-            // It may be removed at any time, and a file has only so many links.
-            Err(Errno::NOENT | Errno::MLINK | Errno::XDEV | Errno::PERM) => Ok(None),
-            Err(error) => Err(CaptureError::copy("link", path, error)),
-        }
     }
 
     fn read_content(
@@ -355,6 +339,19 @@ fn mtime(stat: &Stat) -> Timespec {
 
 fn size_of(stat: &Stat) -> u64 {
     u64::try_from(stat.st_size).unwrap_or(0)
+}
+
+/// Whether a file looks as it did when the entry was made of it.
+fn is_still(entry: &Entry, stat: &Stat) -> bool {
+    let found = FileType::from_raw_mode(stat.st_mode);
+    let is_of_kind = match entry.kind {
+        EntryKind::File { size, hash: _ } => {
+            found == FileType::RegularFile && size == size_of(stat) && entry.mode == stat.st_mode & 0o1777
+        }
+        EntryKind::Symlink { .. } => found == FileType::Symlink,
+        EntryKind::Dir => false,
+    };
+    is_of_kind && entry.mtime_ns == mtime_ns(stat)
 }
 
 fn is_same(before: &Stat, after: &Stat) -> bool {

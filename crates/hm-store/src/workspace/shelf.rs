@@ -3,6 +3,9 @@
 //! A tree's row is written before the tree becomes visible, so a tree without a row is one whose row was lost with the
 //! machine's power: it isn't trusted. A process that uses a tree holds it by a file in its lease. Both and the removal of
 //! trees happen under one lock.
+//!
+//! A tree may be left with its manifest alone: its files became those of a later tree, and snapshots hold the difference
+//! to it.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,6 +17,7 @@ use super::CaptureError;
 use crate::error::{FileError, IndexError, StoreError};
 use crate::files::remove_tree;
 use crate::ids::TreeId;
+use crate::layout::WORKSPACE_LAYER;
 use crate::lease;
 use crate::store::Store;
 
@@ -57,7 +61,7 @@ impl<'a> Shelf<'a> {
     pub(super) fn hold(&self, tree: &TreeId, root: &Path) -> Result<Option<Held>, CaptureError> {
         let folder = self.store.layout().workspace(tree);
         let _lock = lock(self.store, Lock::Shared)?;
-        if !folder.exists() || !self.is_known(tree)? {
+        if !self.store.layout().workspace_layer(tree).exists() || !self.is_known(tree)? {
             return Ok(None);
         }
         self.mark(tree)?;
@@ -65,28 +69,50 @@ impl<'a> Shelf<'a> {
         Ok(Some(Held { folder }))
     }
 
-    /// Makes the tree in `temporary` visible, and holds it. Where another process was quicker its tree is taken.
+    /// Makes the tree in `temporary` visible, and holds it. Where another process was quicker its tree is taken. A
+    /// manifest that was left stays.
     pub(super) fn put(&self, tree: &TreeId, root: &Path, temporary: &Path) -> Result<Held, CaptureError> {
-        let folder = self.store.layout().workspace(tree);
+        let layout = self.store.layout();
+        let (folder, files) = (layout.workspace(tree), layout.workspace_layer(tree));
         self.drop_unknown(tree, &folder)?;
         let lock = lock(self.store, Lock::Shared)?;
         self.mark(tree)?;
-        self.note(tree, root, !folder.exists())?;
-        let placed = fs::rename(temporary, &folder);
+        self.note(tree, root, !files.exists())?;
+        let placed = if folder.exists() {
+            fs::rename(temporary.join(WORKSPACE_LAYER), &files)
+        } else {
+            fs::rename(temporary, &folder)
+        };
         drop(lock);
         match placed {
-            Ok(()) => {}
             Err(error)
-                if matches!(
+                if !matches!(
                     error.kind(),
                     io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
                 ) =>
             {
-                remove_tree(temporary)?;
+                Err(FileError::at("name", &folder)(error).into())
             }
-            Err(error) => return Err(FileError::at("name", &folder)(error).into()),
+            _ => {
+                remove_tree(temporary)?;
+                Ok(Held { folder })
+            }
         }
-        Ok(Held { folder })
+    }
+
+    /// Moves the files of a tree to `to`, where nothing needs them: no living process uses the tree, and no snapshot in
+    /// the index lies on it. Its manifest and its row stay, for snapshots that hold the difference to it.
+    pub(super) fn take(&self, tree: &TreeId, to: &Path) -> Result<bool, CaptureError> {
+        let _lock = lock(self.store, Lock::Alone)?;
+        if self.lies_below_snapshots(tree)? || is_held(self.store, &tree.to_hex())? {
+            return Ok(false);
+        }
+        let files = self.store.layout().workspace_layer(tree);
+        match fs::rename(&files, to) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(FileError::at("take", &files)(error).into()),
+        }
     }
 
     /// Takes away a tree that has no row.
@@ -105,8 +131,16 @@ impl<'a> Shelf<'a> {
     }
 
     fn is_known(&self, tree: &TreeId) -> Result<bool, IndexError> {
+        self.ask("SELECT EXISTS (SELECT 1 FROM workspaces WHERE tree = ?1)", tree)
+    }
+
+    fn lies_below_snapshots(&self, tree: &TreeId) -> Result<bool, IndexError> {
+        self.ask("SELECT EXISTS (SELECT 1 FROM snapshots WHERE base_tree = ?1)", tree)
+    }
+
+    fn ask(&self, query: &str, tree: &TreeId) -> Result<bool, IndexError> {
         self.store.index().read(|index| {
-            let mut ask = index.prepare_cached("SELECT EXISTS (SELECT 1 FROM workspaces WHERE tree = ?1)")?;
+            let mut ask = index.prepare_cached(query)?;
             Ok(ask.query_row([tree.to_hex()], |row| row.get(0))?)
         })
     }
