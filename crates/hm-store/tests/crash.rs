@@ -133,7 +133,7 @@ fn build_until_killed(root: &Path) {
             store.cache().commit(&entry(n % KEYS, snapshot.clone(), &log)).unwrap();
         }
         if n % 10 == 5 {
-            store.snapshots().flatten(&snapshot).unwrap();
+            store.snapshots().flatten(&snapshot, u64::MAX).unwrap();
         }
         let held = store.cache().try_lock(&key(n)).unwrap();
         if n % 7 == 0 {

@@ -382,6 +382,51 @@ fn change(root: &Path, dice: &mut Dice) {
 }
 
 #[test]
+fn merged_files_have_the_names_that_they_have_in_their_layer() {
+    let base = tempfile::tempdir().unwrap();
+    let store = open(&base.path().join("s"));
+    let old = SystemTime::UNIX_EPOCH + Duration::new(7, 7);
+    let below = commit_with(&store, image(base.path()), |upper| {
+        for name in ["single", "twin", "hidden"] {
+            fs::write(upper.join(name), name).unwrap();
+        }
+        fs::set_permissions(upper.join("single"), Permissions::from_mode(0o4711)).unwrap();
+        fs::File::open(upper.join("single"))
+            .unwrap()
+            .set_times(FileTimes::new().set_modified(old))
+            .unwrap();
+        fs::hard_link(upper.join("twin"), upper.join("other")).unwrap();
+        symlink("single", upper.join("link")).unwrap();
+    });
+    let top = commit_with(&store, on(&below), |upper| {
+        fs::write(upper.join("hidden"), "above").unwrap();
+    });
+    let before = store.snapshots().stack(&below).unwrap().lower[0].clone();
+
+    store.snapshots().flatten(&top, 1).unwrap();
+    assert_eq!(
+        store.snapshots().stack(&top).unwrap().depth,
+        2,
+        "more than may be copied"
+    );
+    store.snapshots().flatten(&top, u64::MAX).unwrap();
+    let stack = store.snapshots().stack(&top).unwrap();
+    assert_eq!(stack.depth, 1);
+    let stat = |folder: &Path, name: &str| fs::symlink_metadata(folder.join(name)).unwrap();
+    for folder in [&before, &stack.lower[0]] {
+        let links = ["single", "hidden", "link", "twin", "other"].map(|name| stat(folder, name).nlink());
+        assert_eq!(links, [1, 1, 1, 2, 2], "{}", folder.display());
+        assert_eq!(stat(folder, "twin").ino(), stat(folder, "other").ino());
+    }
+    let merged = stat(&stack.lower[0], "single");
+    assert_eq!(merged.mode() & 0o7777, 0o4711);
+    assert_eq!(merged.modified().unwrap(), old);
+    assert_eq!(stat(&stack.lower[0], "link").mtime(), stat(&before, "link").mtime());
+    assert_eq!(fs::read_to_string(stack.lower[0].join("twin")).unwrap(), "twin");
+    assert_eq!(fs::read_to_string(stack.lower[0].join("hidden")).unwrap(), "above");
+}
+
+#[test]
 fn a_flattened_stack_shows_what_the_stack_showed() {
     if !rustix::process::geteuid().is_root() {
         // Only root can mount an overlay outside a user namespace.
@@ -421,7 +466,7 @@ fn a_flattened_stack_shows_what_the_stack_showed() {
                 picture(&mounted.0)
             };
             let hash = store.snapshots().content_hash(&snapshot).unwrap();
-            store.snapshots().flatten(&snapshot).unwrap();
+            store.snapshots().flatten(&snapshot, u64::MAX).unwrap();
             let stack = store.snapshots().stack(&snapshot).unwrap();
             assert_eq!((stack.depth, stack.lower.len()), (1, 2));
             lower = stack.lower;

@@ -13,7 +13,7 @@ use rustix::fs::{self as sys, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::error::FileError;
-use crate::files::{entries, overlay_attribute, read_attributes};
+use crate::files::{OPEN_FOLDER, entries, open_readable, overlay_attribute, read_attributes};
 use crate::ids::ContentHash;
 use crate::snapshot::error::SnapshotError;
 
@@ -179,28 +179,6 @@ impl Walk {
 
     fn at<T>(&self, doing: &'static str, result: Result<T, Errno>) -> Result<T, FileError> {
         result.map_err(FileError::at(doing, &self.path))
-    }
-}
-
-const OPEN_FOLDER: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
-
-/// Opens a file of a layer. Who isn't root can't read a file of their own without the read bit: it is set for the
-/// moment of opening.
-fn open_readable(folder: BorrowedFd<'_>, name: &CStr, flags: OFlags, stat: &Stat) -> Result<OwnedFd, Errno> {
-    match sys::openat(folder, name, flags, Mode::empty()) {
-        // Only the owner may ask for NOATIME.
-        Err(Errno::PERM) => sys::openat(folder, name, flags.difference(OFlags::NOATIME), Mode::empty()),
-        Err(Errno::ACCESS) => {
-            let mode = Mode::from_raw_mode(stat.st_mode);
-            sys::chmodat(folder, name, mode | Mode::RWXU, AtFlags::empty())?;
-            let opened = sys::openat(folder, name, flags, Mode::empty());
-            sys::chmodat(folder, name, mode, AtFlags::empty())?;
-            opened
-        }
-        other => other,
     }
 }
 

@@ -3,19 +3,25 @@
 //! The rules are those of overlayfs (Linux `Documentation/filesystems/overlayfs.rst`): the topmost entry counts; a
 //! folder is merged with folders of the same name beneath it, down to one that is opaque or to something that isn't a
 //! folder. Removal marks stay, since they may hide something of the image.
+//!
+//! Files are copied, and names of one file in a layer stay names of one file: a step sees the link counts of its own
+//! tree, whatever else there is of a file.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{CString, OsString};
 use std::fs::{self, DirBuilder, FileTimes, FileType, Metadata, Permissions};
 use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self as sys, AtFlags, CWD, Mode, XattrFlags};
+use rustix::fs::{self as sys, AtFlags, CWD, Mode, OFlags, Timespec, XattrFlags};
 use rustix::io::Errno;
 
 use crate::error::FileError;
-use crate::files::{XattrNamespace, overlay_attribute, read_attributes};
+use crate::files::{OPEN_FOLDER, XattrNamespace, copy_content, open_readable, overlay_attribute, read_attributes};
+use crate::nanoseconds::times;
 use crate::snapshot::error::SnapshotError;
 
 /// Far below what the stack of a thread and the longest path allow.
@@ -33,11 +39,17 @@ pub(crate) fn merge(layers: &[PathBuf], target: &Path, marks: XattrNamespace) ->
         opaque: false,
         pure: false,
     };
-    Merge { marks }.folder(&folder, target, 0)
+    let mut merge = Merge {
+        marks,
+        copied: HashMap::new(),
+    };
+    merge.folder(&folder, target, 0)
 }
 
 struct Merge {
     marks: XattrNamespace,
+    /// Where the copies are of files with several names, by device and inode.
+    copied: HashMap<(u64, u64), PathBuf>,
 }
 
 /// Folders of one name, top first, that show as one.
@@ -51,7 +63,7 @@ struct MergedFolder {
 }
 
 impl Merge {
-    fn folder(&self, folder: &MergedFolder, target: &Path, depth: usize) -> Result<(), SnapshotError> {
+    fn folder(&mut self, folder: &MergedFolder, target: &Path, depth: usize) -> Result<(), SnapshotError> {
         if depth > DEEPEST {
             return Err(SnapshotError::TooDeep {
                 path: target.to_path_buf(),
@@ -67,12 +79,29 @@ impl Merge {
             let to = target.join(&name);
             if kind.is_dir() {
                 self.folder(&merged_folder(&found, pure)?, &to, depth + 1)?;
-            } else if !(pure && is_whiteout(top, *kind)?) {
-                link(top, &to)?;
+            } else {
+                self.file(top, &to, pure)?;
             }
         }
         if let Some((top, metadata)) = folder.sources.first() {
             self.properties(folder, top, metadata, target)?;
+        }
+        Ok(())
+    }
+
+    /// Copies what is no folder, unless it has a name in the target already.
+    fn file(&mut self, from: &Path, to: &Path, pure: bool) -> Result<(), SnapshotError> {
+        let metadata = stat(from)?;
+        if pure && is_whiteout(&metadata) {
+            return Ok(());
+        }
+        let file = (metadata.dev(), metadata.ino());
+        if let Some(copied) = self.copied.get(&file) {
+            return Ok(fs::hard_link(copied, to).map_err(FileError::at("link", to))?);
+        }
+        copy(from, to, &metadata)?;
+        if metadata.nlink() > 1 {
+            self.copied.insert(file, to.to_owned());
         }
         Ok(())
     }
@@ -153,65 +182,80 @@ fn merged_folder(found: &[(PathBuf, FileType)], pure: bool) -> Result<MergedFold
     Ok(folder)
 }
 
-fn is_whiteout(path: &Path, kind: FileType) -> Result<bool, FileError> {
-    Ok(kind.is_char_device() && stat(path)?.rdev() == 0)
+fn is_whiteout(metadata: &Metadata) -> bool {
+    metadata.file_type().is_char_device() && metadata.rdev() == 0
 }
 
-/// Gives the file a second name, or copies it where it has too many (`EMLINK`) or may not be linked (`link(2)`,
-/// `protected_hardlinks`).
-fn link(from: &Path, to: &Path) -> Result<(), SnapshotError> {
-    match sys::linkat(CWD, from, CWD, to, AtFlags::empty()) {
-        Err(Errno::MLINK | Errno::PERM) => copy(from, to),
-        other => Ok(other.map_err(FileError::at("link", to))?),
-    }
-}
-
-fn copy(from: &Path, to: &Path) -> Result<(), SnapshotError> {
-    let metadata = stat(from)?;
+/// Copies what is no folder: content, owner, attributes, mode and time.
+fn copy(from: &Path, to: &Path, metadata: &Metadata) -> Result<(), SnapshotError> {
     let kind = metadata.file_type();
     if kind.is_symlink() {
         let target = fs::read_link(from).map_err(FileError::at("read", from))?;
         std::os::unix::fs::symlink(target, to).map_err(FileError::at("make", to))?;
     } else if kind.is_file() {
-        fs::copy(from, to).map_err(FileError::at("copy", from))?;
+        copy_file(from, to)?;
     } else {
-        let mode = Mode::from_raw_mode(metadata.mode());
-        sys::mknodat(
-            CWD,
-            to,
-            sys::FileType::from_raw_mode(metadata.mode()),
-            mode,
-            metadata.rdev(),
-        )
-        .map_err(FileError::at("make", to))?;
+        let (kind, mode) = (metadata.mode(), Mode::from_raw_mode(metadata.mode()));
+        sys::mknodat(CWD, to, sys::FileType::from_raw_mode(kind), mode, metadata.rdev())
+            .map_err(FileError::at("make", to))?;
     }
+    // A new owner takes set-uid bits and capabilities away, so it comes first.
     lchown(to, Some(metadata.uid()), Some(metadata.gid())).map_err(FileError::at("give away", to))?;
     if kind.is_file() {
-        let file = fs::File::options()
-            .write(true)
-            .open(to)
-            .map_err(FileError::at("open", to))?;
-        for (name, value) in attributes(from)?
-            .iter()
-            .filter(|(name, _)| overlay_attribute(name).is_none())
-        {
-            sys::fsetxattr(&file, name, value, XattrFlags::empty()).map_err(FileError::at("mark", to))?;
-        }
+        copy_attributes(from, to)?;
+    }
+    if !kind.is_symlink() {
         let mode = Permissions::from_mode(metadata.mode() & 0o7777);
-        file.set_permissions(mode)
-            .map_err(FileError::at("set the mode of", to))?;
-        let modified = metadata.modified().map_err(FileError::at("read", from))?;
-        file.set_times(FileTimes::new().set_modified(modified))
-            .map_err(FileError::at("set the time of", to))?;
+        fs::set_permissions(to, mode).map_err(FileError::at("set the mode of", to))?;
+    }
+    let modified = times(Timespec {
+        tv_sec: metadata.mtime(),
+        tv_nsec: metadata.mtime_nsec(),
+    });
+    sys::utimensat(CWD, to, &modified, AtFlags::SYMLINK_NOFOLLOW).map_err(FileError::at("set the time of", to))?;
+    Ok(())
+}
+
+fn copy_file(from: &Path, to: &Path) -> Result<(), FileError> {
+    let source = open(from)?;
+    let copied = fs::File::options()
+        .write(true)
+        .create_new(true)
+        .open(to)
+        .and_then(|copy| copy_content(&source, &copy));
+    copied.map_err(FileError::at("copy", from))
+}
+
+fn copy_attributes(from: &Path, to: &Path) -> Result<(), FileError> {
+    let kept = attributes(from)?
+        .into_iter()
+        .filter(|(name, _)| overlay_attribute(name).is_none());
+    let mut copy = None;
+    for (name, value) in kept {
+        let copy = match &copy {
+            Some(copy) => copy,
+            None => copy.insert(fs::File::open(to).map_err(FileError::at("open", to))?),
+        };
+        sys::fsetxattr(copy, &name, &value, XattrFlags::empty()).map_err(FileError::at("mark", to))?;
     }
     Ok(())
 }
 
-fn attributes(path: &Path) -> Result<Vec<(std::ffi::CString, Vec<u8>)>, FileError> {
-    use std::os::fd::AsFd;
-    let doing = "read the attributes of";
-    let file = fs::File::open(path).map_err(FileError::at(doing, path))?;
-    read_attributes(file.as_fd()).map_err(FileError::at(doing, path))
+fn attributes(path: &Path) -> Result<Vec<(CString, Vec<u8>)>, FileError> {
+    read_attributes(open(path)?.as_fd()).map_err(FileError::at("read the attributes of", path))
+}
+
+/// Opens a file or folder of a layer, also one that is closed to its owner.
+fn open(path: &Path) -> Result<fs::File, FileError> {
+    let failed = || FileError::at("open", path);
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let folder = sys::open(parent, OPEN_FOLDER, Mode::empty()).map_err(failed())?;
+    let name = CString::new(path.file_name().unwrap_or_default().as_bytes()).map_err(|_| failed()(Errno::INVAL))?;
+    let stat = sys::statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed())?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    open_readable(folder.as_fd(), &name, flags, &stat)
+        .map(fs::File::from)
+        .map_err(failed())
 }
 
 fn stat(path: &Path) -> Result<Metadata, FileError> {

@@ -8,6 +8,7 @@ use hm_plugin_protocol::SnapshotRef;
 use rusqlite::params;
 
 use crate::error::{FileError, IndexError};
+use crate::files::bytes_on_disk;
 use crate::ids::{ContentHash, LayerId};
 use crate::scratch::Scratch;
 use crate::snapshot::content::layer_hash;
@@ -154,18 +155,22 @@ impl Snapshots<'_> {
         Ok(())
     }
 
-    /// Merges all layers of a snapshot into one, with hard links to the files of the originals, which stay. Stacks that
-    /// are asked for from then on use it.
+    /// Merges all layers of a snapshot into a copy, where they take at most `most` bytes on disk; the originals stay.
+    /// Stacks that are asked for from then on use it.
     ///
     /// # Errors
     /// The layers can't be merged; the snapshot is as good as before.
-    pub fn flatten(&self, snapshot: &SnapshotRef) -> Result<(), SnapshotError> {
+    pub fn flatten(&self, snapshot: &SnapshotRef, most: u64) -> Result<(), SnapshotError> {
         let stack = self.stack(snapshot)?;
         let id = self.load(snapshot)?;
         if stack.depth < 2 {
             return Ok(());
         }
         let layers: Vec<PathBuf> = stack.lower.into_iter().take(stack.depth).collect();
+        let bytes = || layers.iter().map(|layer| bytes_on_disk(layer)).sum::<u64>();
+        if most < u64::MAX && bytes() > most {
+            return Ok(());
+        }
         let made = self.store.temporary();
         let flat = self.store.new_flattened();
         let path = self.store.layout().layer(&flat);

@@ -26,6 +26,8 @@ use crate::user::Identity;
 /// A snapshot with this many layers of steps is merged while the build goes on. Measured: 50 layers are nearly free,
 /// 100 cost as much as the rest of a step.
 const FLATTEN_BESIDE: usize = 64;
+/// At most this much is copied for it.
+const FLATTEN_BYTES: u64 = 256 << 20;
 /// One with this many before a machine boots from it.
 const FLATTEN_FIRST: usize = 300;
 /// The same where the names of all layers have to fit into one page.
@@ -214,7 +216,7 @@ impl Shared {
         }
         let (shared, snapshot) = (Arc::clone(self), snapshot.clone());
         blocking(move || {
-            shared.store.snapshots().flatten(&snapshot)?;
+            shared.store.snapshots().flatten(&snapshot, u64::MAX)?;
             shared.store.snapshots().stack(&snapshot)
         })
         .await?
@@ -231,7 +233,7 @@ impl Shared {
         while background.try_join_next().is_some() {}
         background.spawn_blocking(move || {
             // A snapshot that can't be merged is as good as before, and one that was released needs none.
-            drop(shared.store.snapshots().flatten(&snapshot));
+            drop(shared.store.snapshots().flatten(&snapshot, FLATTEN_BYTES));
         });
     }
 

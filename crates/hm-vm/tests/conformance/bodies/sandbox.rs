@@ -235,7 +235,7 @@ pub(super) async fn files_of_other_users_are_kept_and_removed(ground: &Ground) {
         ground.backend.content_hash(&first).await.unwrap(),
         ground.backend.content_hash(&second).await.unwrap()
     );
-    ground.store.snapshots().flatten(&second).unwrap();
+    ground.store.snapshots().flatten(&second, u64::MAX).unwrap();
     ground.tree.write("new", "1");
     let mut machine = ground.restore_with(&second, Some(ground.capture())).await;
     let cmd = "stat -c %u:%g:%a d d/e/f d/g; cat d/e/f new; rm -r d/e";
