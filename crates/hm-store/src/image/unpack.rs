@@ -47,7 +47,8 @@ pub(super) fn unpack<R: Read>(
         settings,
         root: LayerRoot::open(target)?,
         tar: TarStream::new(reader),
-        folders: BTreeMap::new(),
+        // Without an entry of its own the layer's root is as the one below.
+        folders: BTreeMap::from([(Vec::new(), FolderEnd::AsBelow)]),
         opaque: BTreeSet::new(),
         whiteouts: BTreeSet::new(),
         left_out: BTreeSet::new(),

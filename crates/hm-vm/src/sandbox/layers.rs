@@ -19,6 +19,16 @@ pub(super) struct Layers {
 }
 
 impl Layers {
+    /// The layer whose root says what `/` is like: the uppermost of a step, else of the image. `None`: the image has no
+    /// layers.
+    pub(super) fn uppermost(&self) -> Option<&Path> {
+        let of_step = self.lower.first().filter(|_| self.depth > 0);
+        of_step.map(PathBuf::as_path).or_else(|| match &self.base {
+            SnapshotBase::Image { image_layers, .. } => image_layers.last().map(PathBuf::as_path),
+            SnapshotBase::Snapshot(_) => None,
+        })
+    }
+
     /// The root file system of a machine on these layers.
     pub(super) fn root(&self, store: &Path, scratch: &Scratch) -> RootFs {
         RootFs {

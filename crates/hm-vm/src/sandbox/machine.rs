@@ -50,7 +50,7 @@ impl SandboxMachine {
         self.await_dropped().await?;
         let scratch = match self.scratch.take() {
             Some(scratch) => scratch,
-            None => self.shared.scratch()?,
+            None => self.shared.scratch(&self.layers)?,
         };
         let rootfs = self.layers.root(self.shared.store.layout().root(), &scratch);
         let workdir = self.image_workdir(&rootfs);
@@ -161,7 +161,7 @@ impl Vm for SandboxMachine {
         self.await_dropped().await?;
         let scratch = match self.scratch.take() {
             Some(scratch) => scratch,
-            None => self.shared.scratch()?,
+            None => self.shared.scratch(&self.layers)?,
         };
         let new = NewSnapshot {
             base: self.layers.base.clone(),

@@ -139,8 +139,13 @@ impl Shared {
         self.resolved().get(digest).map(Arc::clone)
     }
 
-    pub(super) fn scratch(&self) -> Result<Scratch, VmError> {
-        self.store.scratch().map_err(|error| VmError::Start {
+    /// The folders of a new machine on these layers.
+    pub(super) fn scratch(&self, layers: &Layers) -> Result<Scratch, VmError> {
+        let scratch = match layers.uppermost() {
+            Some(root) => self.store.scratch_over(&self.store.layout().root().join(root)),
+            None => self.store.scratch(),
+        };
+        scratch.map_err(|error| VmError::Start {
             source: Arc::new(error),
         })
     }

@@ -47,7 +47,7 @@ impl Shared {
             Some(tree) => self.store.manifest(&tree).map_err(|error| failed(Arc::new(error)))?,
             None => Arc::default(),
         };
-        let scratch = self.scratch()?;
+        let scratch = self.scratch(layers)?;
         let request = ApplyRequest {
             rootfs: layers.root(self.store.layout().root(), &scratch),
             target: Path::new("/").join(WORKSPACE_FOLDER),

@@ -40,6 +40,7 @@ mod own_engine;
 mod real;
 mod render_keys;
 mod roots;
+mod same_twice;
 mod support;
 mod systemd;
 mod tree;
