@@ -321,6 +321,17 @@ fn members_of_a_step_of_other_types() {
 }
 
 #[test]
+fn limits_of_nothing() {
+    for limit in ["cpus", "memory_mib", "pids"] {
+        let pointer = format!("/graph/nodes/0/step/resources/{limit}");
+        expect(
+            &step(&format!(r#""resources":{{"{limit}":0}}"#)),
+            &[(Code::OutOfRange, &pointer)],
+        );
+    }
+}
+
+#[test]
 fn a_command_with_a_nul() {
     let text = graph(&[r#"{"step":{"key":"a","cmd":"a\u0000b"},"env":{"A":"\u0000"}}"#], "[]");
     expect(

@@ -1,11 +1,12 @@
 //! Reading one step.
 
+use std::num::NonZeroU64;
+
 use super::fields::Fields;
 use super::json::Json;
 use super::pointer::Pointer;
 use super::value::{
-    any, boolean, environment, list, positive, positive_fraction, process_text, seconds, string, unsigned, unsigned_32,
-    word,
+    any, boolean, environment, list, positive, positive_fraction, process_text, seconds, string, unsigned_32, word,
 };
 use crate::cache::{Cache, CachePolicy, KNOWN_POLICIES};
 use crate::problem::{Findings, ProblemCode};
@@ -124,8 +125,8 @@ fn resources(value: Json, at: &Pointer<'_>, findings: &mut Findings) -> Option<R
     let mut fields = Fields::of(value, at, findings)?;
     let resources = Resources {
         cpus: fields.optional("cpus", findings, positive_fraction),
-        memory_mib: fields.optional("memory_mib", findings, unsigned),
-        pids: fields.optional("pids", findings, unsigned),
+        memory_mib: fields.optional("memory_mib", findings, positive).map(NonZeroU64::get),
+        pids: fields.optional("pids", findings, positive).map(NonZeroU64::get),
     };
     fields.finish(findings);
     Some(resources)
