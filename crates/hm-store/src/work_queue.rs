@@ -21,6 +21,8 @@ struct State<T> {
 impl<T: Send> WorkQueue<T> {
     /// Does `first`, and whatever is added meanwhile, on some threads: each folds its jobs into one value. The first
     /// error ends all.
+    ///
+    /// As [`on_threads`], it copes with a limit of threads.
     pub(crate) fn run<V, E, F>(threads: usize, first: T, work: F) -> Result<Vec<V>, E>
     where
         V: Default + Send,
@@ -44,13 +46,7 @@ impl<T: Send> WorkQueue<T> {
             }
             Ok(value)
         };
-        thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(one)).collect();
-            workers
-                .into_iter()
-                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        })
+        on_threads(threads, one).into_iter().collect()
     }
 
     /// Adds a job.
@@ -87,6 +83,22 @@ impl<T: Send> WorkQueue<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Does the same on some threads, of which the caller's is one. Where the system allows for fewer (`RLIMIT_NPROC` of
+/// `setrlimit(2)`), fewer do it.
+pub(crate) fn on_threads<T: Send>(threads: usize, work: impl Fn() -> T + Sync) -> Vec<T> {
+    thread::scope(|scope| {
+        let helpers = (1..threads).map_while(|_| thread::Builder::new().spawn_scoped(scope, &work).ok());
+        let helpers: Vec<_> = helpers.collect();
+        let mut values = vec![work()];
+        values.extend(
+            helpers
+                .into_iter()
+                .map(|helper| helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
+        );
+        values
+    })
 }
 
 /// How many threads work on files: there is something to overlap even on one core.

@@ -150,7 +150,9 @@ fn checked_unpack(
     };
     let (ahead, behind) = ahead_and_behind();
     let (folders, found_diff, found) = std::thread::scope(|scope| {
-        let decompressing = scope.spawn(move || decompress_ahead(compressed, ahead));
+        let decompressing = std::thread::Builder::new()
+            .spawn_scoped(scope, move || decompress_ahead(compressed, ahead))
+            .map_err(unreadable)?;
         let mut plain = Hashing::new(behind, limits.layer_bytes);
         let unpacked = unpack(&mut plain, target, settings);
         // What follows the archive's end belongs to the digest.

@@ -10,6 +10,7 @@ use super::layer::UnpackedLayer;
 use super::{ImageError, ImageLimits};
 use crate::ids::LayerId;
 use crate::store::Store;
+use crate::work_queue::on_threads;
 
 /// Layers that are unpacked at once.
 pub(super) const AT_ONCE: usize = 4;
@@ -112,14 +113,9 @@ impl<A: Arrivals> UnpackingLayers<A> {
     /// Unpacks all that aren't there; tells whether there were any.
     pub(super) fn run(&self) -> Result<bool, ImageError> {
         let threads = self.layers.len().min(AT_ONCE);
-        std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(|| self.work())).collect();
-            let first = self.work();
-            others
-                .into_iter()
-                .map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .fold(first, Result::and)
-        })?;
+        on_threads(threads, || self.work())
+            .into_iter()
+            .collect::<Result<(), _>>()?;
         Ok(self.is_anew())
     }
 

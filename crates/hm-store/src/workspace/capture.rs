@@ -225,11 +225,7 @@ impl<'a> Capture<'a> {
             make_folder(destination.as_fd(), &dir.path)?;
         }
 
-        let kept = earlier.as_ref().map(|earlier| |path: &[u8]| earlier.kept(path));
-        let kept = kept
-            .as_ref()
-            .map(|kept| kept as &(dyn Fn(&[u8]) -> Option<Entry> + Sync));
-        let reader = self.reader(Some(destination.as_fd()), kept);
+        let reader = self.reader(Some(destination.as_fd()), earlier.as_ref());
         let made = self.manifest_of(reader.read_all(&self.found.others, self.threads)?);
         let tree = TreeId::from(made.tree_hash());
         let manifest = self.with_kept_times(destination.as_fd(), &tree, made)?;
@@ -294,16 +290,12 @@ impl<'a> Capture<'a> {
         })
     }
 
-    fn reader<'r>(
-        &'r self,
-        destination: Option<BorrowedFd<'r>>,
-        kept: Option<&'r (dyn Fn(&[u8]) -> Option<Entry> + Sync)>,
-    ) -> Reader<'r> {
+    fn reader<'r>(&'r self, destination: Option<BorrowedFd<'r>>, earlier: Option<&'r EarlierTree<'r>>) -> Reader<'r> {
         Reader {
             root_path: &self.root,
             root: self.root_fd.as_fd(),
             destination,
-            kept,
+            earlier,
             can_clone: &self.can_clone,
             after_read: self.after_read,
             stop: self.stop,

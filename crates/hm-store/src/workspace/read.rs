@@ -9,9 +9,12 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, Timespec};
 use rustix::io::Errno;
 
 use super::CaptureError;
+use super::earlier::EarlierTree;
 use super::manifest::{Entry, EntryKind, FileHash};
 use super::walk::{FoundOther, as_path};
+use crate::files::next_data;
 use crate::nanoseconds::{mtime_ns, times, timespec};
+use crate::work_queue::on_threads;
 
 /// How often a file that changes while it is read is read again.
 const ATTEMPTS: usize = 8;
@@ -30,8 +33,8 @@ pub(super) struct Reader<'a> {
     pub(super) root: BorrowedFd<'a>,
     /// Where copies go; all folders are there. Without it entries are only hashed.
     pub(super) destination: Option<BorrowedFd<'a>>,
-    /// What the destination has of an earlier tree, if it is made of one.
-    pub(super) kept: Option<&'a (dyn Fn(&[u8]) -> Option<Entry> + Sync)>,
+    /// What the destination was made of, if it has files of an earlier tree.
+    pub(super) earlier: Option<&'a EarlierTree<'a>>,
     /// Whether the file systems share blocks; cleared at the first refusal.
     pub(super) can_clone: &'a AtomicBool,
     /// Called with each file's path when its bytes are read and before it is checked whether it changed.
@@ -68,14 +71,11 @@ impl Reader<'_> {
             }
             Ok(entries)
         };
-        thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
-            let mut entries = Vec::with_capacity(found.len());
-            for worker in workers {
-                entries.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-            }
-            Ok(entries)
-        })
+        let mut entries = Vec::with_capacity(found.len());
+        for part in on_threads(threads, work) {
+            entries.extend(part?);
+        }
+        Ok(entries)
     }
 
     fn absolute(&self, path: &[u8]) -> PathBuf {
@@ -113,10 +113,12 @@ impl Reader<'_> {
 
     /// The entry that the destination has already, where it is still as the working tree has it. Else it is taken away.
     fn keep(&self, path: &[u8]) -> Result<Option<Entry>, CaptureError> {
-        let (Some(kept), Some(destination)) = (self.kept, self.destination) else {
+        let (Some(earlier), Some(destination)) = (self.earlier, self.destination) else {
             return Ok(None);
         };
-        let Some(entry) = kept(path) else { return Ok(None) };
+        let Some(entry) = earlier.kept(path) else {
+            return Ok(None);
+        };
         let found = rustix::fs::statat(self.root, path, AtFlags::SYMLINK_NOFOLLOW);
         if found.is_ok_and(|stat| is_still(&entry, &stat)) {
             return Ok(Some(entry));
@@ -213,7 +215,7 @@ impl Reader<'_> {
             match rustix::fs::ioctl_ficlone(copy, source) {
                 // The clone stands still, so what is hashed is what is kept.
                 Ok(()) => {
-                    return hash(copy, size_of(stat), None, buffer, self.stop).map_err(|error| match error {
+                    return hash(copy, stat, None, buffer, self.stop).map_err(|error| match error {
                         CopyError::Stopped => CaptureError::Stopped,
                         CopyError::Read(error) | CopyError::Write(error) => failed(error),
                     });
@@ -221,7 +223,7 @@ impl Reader<'_> {
                 Err(_) => self.can_clone.store(false, Ordering::Relaxed),
             }
         }
-        hash(source, size_of(stat), copy, buffer, self.stop).map_err(|error| match error {
+        hash(source, stat, copy, buffer, self.stop).map_err(|error| match error {
             CopyError::Stopped => CaptureError::Stopped,
             CopyError::Read(error) => failed(error),
             CopyError::Write(error) => CaptureError::copy("write", path, error),
@@ -247,30 +249,46 @@ enum CopyError {
     Write(Errno),
 }
 
-/// Hashes `expected` bytes of `source` from its start (fewer if it is shorter by then), writing them to `copy`; long runs
-/// of zeros become holes.
+/// Zeros, to be hashed in the place of a hole.
+static ZEROS: [u8; CHUNK] = [0; CHUNK];
+
+/// Hashes `expected` bytes of `source` from its start (fewer if it is shorter by then), writing them to `copy`. Holes are
+/// not read, and neither they nor long runs of zeros are written.
 fn hash(
     source: &OwnedFd,
-    expected: u64,
+    stat: &Stat,
     copy: Option<&OwnedFd>,
     buffer: &mut [u8],
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Content, CopyError> {
+    let expected = size_of(stat);
     let mut hasher = blake3::Hasher::new();
     let mut length = 0_u64;
     let mut written_to = 0_u64;
+    let mut data = if has_holes(stat) { 0..0 } else { 0..expected };
     while length < expected {
         if stop() {
             return Err(CopyError::Stopped);
         }
-        let got = read_at(source, length, buffer).map_err(CopyError::Read)?;
+        if length >= data.end {
+            let next = next_data(source, length..expected).map_err(CopyError::Read)?;
+            data = next.unwrap_or(expected..expected);
+        }
+        if length < data.start {
+            let zeros = &ZEROS[..span(data.start - length)];
+            hasher.update(zeros);
+            length += zeros.len() as u64;
+            continue;
+        }
+        let wanted = span(data.end - length).min(buffer.len());
+        let got = read_at(source, length, &mut buffer[..wanted]).map_err(CopyError::Read)?;
         if got == 0 {
             break;
         }
         let bytes = &buffer[..got];
         hasher.update(bytes);
         if let Some(copy) = copy
-            && !(got == buffer.len() && bytes.iter().all(|byte| *byte == 0))
+            && !(got == CHUNK && *bytes == ZEROS)
         {
             write_all(copy, length, bytes).map_err(CopyError::Write)?;
             written_to = length + got as u64;
@@ -286,6 +304,16 @@ fn hash(
         length,
         hash: FileHash(*hasher.finalize().as_bytes()),
     })
+}
+
+/// As much of a stretch as is taken at once.
+fn span(length: u64) -> usize {
+    usize::try_from(length).unwrap_or(CHUNK).min(CHUNK)
+}
+
+/// Whether the file takes less on disk than it is long; `st_blocks` counts 512 bytes (`stat(3type)`).
+fn has_holes(stat: &Stat) -> bool {
+    u64::try_from(stat.st_blocks).unwrap_or(0) * 512 < size_of(stat)
 }
 
 fn read_at(source: &OwnedFd, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
