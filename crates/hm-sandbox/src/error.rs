@@ -265,6 +265,18 @@ impl SandboxError {
                 "HM_SANDBOX__NETWORK=host hm run   # steps share this machine's network; or install another slirp4netns",
             );
         }
+        if let Self::CommandNotExecutable { source, .. } = self {
+            return Some(if source.kind() == io::ErrorKind::PermissionDenied {
+                "make it executable in the image: chmod 755"
+            } else {
+                "use an image for this machine's kind of processor (uname -m)"
+            });
+        }
+        if let Self::Launch { source } | Self::Setup { source, .. } = self
+            && source.kind() == io::ErrorKind::WouldBlock
+        {
+            return Some("raise the limit of processes: ulimit -u unlimited");
+        }
         let is_covered = matches!(
             self,
             Self::Setup {

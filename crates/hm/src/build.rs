@@ -336,14 +336,28 @@ fn start_error(error: &StartError) -> CliError {
         StartError::UnknownStep(_) => {
             CliError::from_error("step_unknown", Exit::NotFound, error).fix("hm render | grep '\"key\"' lists the keys")
         }
-        StartError::Workspace(_) => CliError::from_error("workspace_unreadable", Exit::Usage, error)
-            .fix("make the file readable, or name it in .gitignore"),
+        StartError::Workspace(_) => {
+            let told = CliError::from_error("workspace_unreadable", Exit::Usage, error);
+            if is_closed(error) {
+                told.fix("make the file readable, or name it in .gitignore")
+            } else {
+                told
+            }
+        }
         StartError::Stopped => cancelled_error(CancelReason::Terminate),
         StartError::Journal(_) | StartError::Store(_) => {
             CliError::from_error("store_unavailable", Exit::Unavailable, error)
                 .fix("check the space on the disk of the store: df -h")
         }
     }
+}
+
+/// Whether a file was closed to this user.
+fn is_closed(error: &(dyn std::error::Error + 'static)) -> bool {
+    let errors = std::iter::successors(Some(error), |error| error.source());
+    errors
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// Everything that the backend refuses, under a code of its own where it is only runners.

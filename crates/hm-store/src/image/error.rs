@@ -1,7 +1,7 @@
 //! What can go wrong with an image.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -30,6 +30,14 @@ pub enum ImageError {
         path: PathBuf,
         /// What it should be.
         expected: &'static str,
+    },
+    /// The folder of an image holds the store, or lies in it: a machine would be mounted over what it writes.
+    #[error("{} can't be an image: {}", path.display(), store_problem(path, store))]
+    OverStore {
+        /// The folder.
+        path: PathBuf,
+        /// The store's.
+        store: PathBuf,
     },
     /// A file could not be used.
     #[error(transparent)]
@@ -324,6 +332,19 @@ impl ImageError {
             Self::TooManyLayers { .. } => {
                 "make the image with fewer layers: docker build --squash, or docker export".to_owned()
             }
+            Self::OverStore { path, .. } if path.parent().is_none() => {
+                "use image=\"host\", which is this machine's own system".to_owned()
+            }
+            Self::OverStore { .. } => {
+                "name a folder apart from the store, or have the store elsewhere: HM_STORE__DIR=/some/other/folder"
+                    .to_owned()
+            }
+            Self::File(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {
+                format!(
+                    "make it readable for this user: sudo chmod -R a+rX {}",
+                    error.path.display()
+                )
+            }
             Self::WrongKind { .. }
             | Self::Ended { .. }
             | Self::File(_)
@@ -346,6 +367,11 @@ impl From<RegistryError> for ImageError {
     fn from(error: RegistryError) -> Self {
         Self::Registry(Box::new(error))
     }
+}
+
+fn store_problem(path: &Path, store: &Path) -> String {
+    let how = if store.starts_with(path) { "holds" } else { "lies in" };
+    format!("it {how} the store {}", store.display())
 }
 
 fn tag_problem(tag: Option<&str>) -> String {

@@ -55,6 +55,10 @@ impl Store {
             }),
             ImageRef::Dir(path) => {
                 let path = find(path)?;
+                let store = find(self.layout().root())?;
+                if store.starts_with(&path) || path.starts_with(&store) {
+                    return Err(ImageError::OverStore { path, store });
+                }
                 let digest = folder_digest(&path)?;
                 Ok(ResolvedImage {
                     digest,

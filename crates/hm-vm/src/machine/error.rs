@@ -56,6 +56,16 @@ pub enum VmError {
         /// The `PATH` that was searched inside the machine.
         path: String,
     },
+    /// The command or its variables are larger than the kernel takes (`execve(2)`, `E2BIG`).
+    #[error("{what}, and the kernel takes no more than {limit}")]
+    TooLarge {
+        /// What is too large, and how large it is.
+        what: String,
+        /// How much of it may be.
+        limit: &'static str,
+        /// What helps.
+        fix: &'static str,
+    },
     /// The working folder isn't there or is no folder.
     #[error("the working folder {workdir:?} is not a folder in the machine")]
     Workdir {
@@ -131,6 +141,14 @@ impl VmError {
         if let Self::Image { fix: Some(fix), .. } = self {
             return Some(fix.clone());
         }
+        if let Self::TooLarge { fix, .. } = self {
+            return Some((*fix).to_owned());
+        }
+        if let Self::NoShell { .. } = self {
+            return Some(
+                "use an image with a shell, such as debian or alpine; or set PATH to where its `sh` is".to_owned(),
+            );
+        }
         let source = self.shared_source()?;
         let of_sandbox = source.downcast_ref::<SandboxError>().and_then(SandboxError::fix);
         of_sandbox
@@ -152,6 +170,7 @@ impl VmError {
             | Self::SnapshotMissing { .. }
             | Self::InUse { .. }
             | Self::NoShell { .. }
+            | Self::TooLarge { .. }
             | Self::UnknownUser { .. }
             | Self::Closed { .. } => None,
         }
@@ -164,6 +183,7 @@ impl VmError {
             Self::SnapshotMissing { .. } => "snapshot-missing",
             Self::InUse { .. } => "snapshot-in-use",
             Self::NoShell { .. } => "no-shell",
+            Self::TooLarge { .. } => "command-too-large",
             Self::Workdir { .. } => "workdir",
             Self::UnknownUser { .. } => "unknown-user",
             Self::Start { .. } => "machine-start",

@@ -1,5 +1,6 @@
 //! One machine in the sandbox.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::iter;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use hm_plugin_protocol::{SnapshotRef, Stream};
-use hm_sandbox::{Limits as SandboxLimits, Network as SandboxNetwork, RootFs, Running, SpawnRequest};
+use hm_sandbox::{Limits as SandboxLimits, Network as SandboxNetwork, RootFs, Running, SandboxError, SpawnRequest};
 use hm_store::{NewSnapshot, Scratch, SnapshotBase, SnapshotKind};
 
 use super::exec::{Attendance, end_error};
@@ -105,6 +106,21 @@ impl SandboxMachine {
         }
     }
 
+    /// An error of the command's start with what it is about.
+    fn explained(&self, error: VmError, cmd: &str, env: &BTreeMap<String, String>) -> VmError {
+        let effective = || environment::effective(&self.image_env, &self.identity.home, env.clone());
+        if let VmError::NoShell { .. } = error {
+            return VmError::NoShell {
+                path: effective().get("PATH").cloned().unwrap_or_default(),
+            };
+        }
+        let VmError::Exec { source } = &error else { return error };
+        if let Some(SandboxError::ArgumentsTooLarge { .. }) = source.downcast_ref() {
+            return too_large(cmd, &effective());
+        }
+        error
+    }
+
     /// Sees a command to its end that nobody waits for any more.
     async fn await_dropped(&mut self) -> Result<(), VmError> {
         if let Some(running) = &mut self.running {
@@ -114,6 +130,35 @@ impl SandboxMachine {
             self.running = None;
         }
         Ok(())
+    }
+}
+
+/// Which of a command and its variables is more than the kernel takes: 128 KiB for each (`MAX_ARG_STRLEN`), and a quarter
+/// of the stack's limit for all (`execve(2)`).
+fn too_large(cmd: &str, env: &BTreeMap<String, String>) -> VmError {
+    const ONE: usize = 128 << 10;
+    let kib = |bytes: usize| bytes.div_ceil(1 << 10);
+    let size = |(name, value): &(&String, &String)| name.len() + value.len() + "=\0".len();
+    let limit = "128 KiB";
+    if cmd.len() >= ONE {
+        return VmError::TooLarge {
+            what: format!("the command has {} KiB", kib(cmd.len())),
+            limit,
+            fix: "write it to a script of the repository and run that",
+        };
+    }
+    if let Some((name, value)) = env.iter().find(|variable| size(variable) > ONE) {
+        return VmError::TooLarge {
+            what: format!("the variable {name} has {} KiB", kib(value.len())),
+            limit,
+            fix: "write its value to a file",
+        };
+    }
+    let all = cmd.len() + env.iter().map(|variable| size(&variable)).sum::<usize>();
+    VmError::TooLarge {
+        what: format!("the command and its {} variables have {} KiB", env.len(), kib(all)),
+        limit: "a quarter of the stack's limit (ulimit -s)",
+        fix: "write large values to files",
     }
 }
 
@@ -128,9 +173,10 @@ impl Vm for SandboxMachine {
         };
         let (out, stdout) = output::pipe(Stream::Stdout).map_err(no_pipe)?;
         let (err, stderr) = output::pipe(Stream::Stderr).map_err(no_pipe)?;
-        let running = self.start(&request, (stdout, stderr)).await?;
+        let started = self.start(&request, (stdout, stderr)).await;
+        let running = started.map_err(|error| self.explained(error, &request.cmd, &request.env))?;
         let ExecRequest {
-            cmd: _,
+            cmd,
             env,
             workdir: _,
             stop,
@@ -148,13 +194,7 @@ impl Vm for SandboxMachine {
         };
         let ended = attendance.see_to_end().await;
         self.running = None;
-        if let Err(VmError::NoShell { .. }) = ended {
-            let env = environment::effective(&self.image_env, &self.identity.home, env);
-            return Err(VmError::NoShell {
-                path: env.get("PATH").cloned().unwrap_or_default(),
-            });
-        }
-        ended
+        ended.map_err(|error| self.explained(error, &cmd, &env))
     }
 
     async fn snapshot(&mut self) -> Result<SnapshotRef, VmError> {

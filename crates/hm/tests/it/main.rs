@@ -43,6 +43,7 @@ mod roots;
 mod same_twice;
 mod support;
 mod systemd;
+mod told;
 mod tree;
 #[path = "../../../hm-sandbox/tests/sandbox/user_mode.rs"]
 mod user_mode;
