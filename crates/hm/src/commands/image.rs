@@ -61,7 +61,7 @@ fn pull(args: &ImageNames, process: &Process) -> Result<Exit, CliError> {
                 if end.is_ok() {
                     end = Err(error);
                 } else {
-                    output::note(&format!("error: {text} was not pulled either: {}", error.message()));
+                    output::note(&format!("error: {text} was not pulled either: {}", error.in_one_line()));
                 }
             }
         }
