@@ -1,8 +1,10 @@
 //! What a folder of a layer holds, in the kernel's words for overlays (kernel: Documentation/filesystems/overlayfs.rst).
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fgetxattr, mknodat, openat, statat};
 use rustix::io::Errno;
@@ -80,6 +82,16 @@ pub(super) fn is_opaque(folder: &OwnedFd, mark: &str) -> Result<bool, Errno> {
         Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => Ok(false),
         Err(errno) => Err(errno),
     }
+}
+
+/// The path of an entry of the folder at `path`.
+pub(super) fn inside(path: &Path, name: &CStr) -> PathBuf {
+    path.join(OsStr::from_bytes(name.to_bytes()))
+}
+
+/// As the machine names what is at `path` from its root.
+pub(super) fn in_machine(path: &Path) -> PathBuf {
+    Path::new("/").join(path)
 }
 
 pub(super) fn make_removal(folder: impl AsFd, name: &CStr) -> Result<(), Errno> {

@@ -1,9 +1,8 @@
 //! Making the copy.
 
 use std::collections::HashMap;
-use std::ffi::{CStr, OsStr};
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
@@ -12,7 +11,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::attributes::{copy_content, give, give_by_name};
-use super::entries::{Kind, open_file, open_folder, stat};
+use super::entries::{Kind, in_machine, inside, open_file, open_folder, stat};
 use super::stack::{Shown, Stack};
 use crate::error::{SetupError, Stage, at};
 
@@ -34,16 +33,16 @@ struct Copier<'a> {
 impl Copier<'_> {
     /// `path` is that of `to`, from the root.
     fn folder(&mut self, from: &Stack<'_>, path: &Path, to: &OwnedFd) -> Result<(), SetupError> {
-        let failed = || at(Stage::Copy, Path::new("/").join(path));
+        let failed = || at(Stage::Copy, in_machine(path));
         for (name, shown) in from.entries().map_err(failed())? {
-            let inside = path.join(OsStr::from_bytes(name.to_bytes()));
+            let inside = inside(path, &name);
             if shown.kind == Kind::Folder {
                 let inner = from.inner(&name).map_err(failed())?;
-                let made = make_folder(to, &name).map_err(at(Stage::Copy, Path::new("/").join(&inside)))?;
+                let made = make_folder(to, &name).map_err(at(Stage::Copy, in_machine(&inside)))?;
                 self.folder(&inner, &inside, &made)?;
             } else {
                 let copied = self.entry(shown, &name, inside.clone(), to);
-                copied.map_err(at(Stage::Copy, Path::new("/").join(inside)))?;
+                copied.map_err(at(Stage::Copy, in_machine(&inside)))?;
             }
         }
         // Its time last: what is made in it changes it.

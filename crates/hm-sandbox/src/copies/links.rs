@@ -1,12 +1,10 @@
 //! Files with several names, in the layers and in a copy of them.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::entries::{Kind, list, open_folder, stat};
+use super::entries::{Kind, in_machine, inside, list, open_folder, stat};
 use super::stack::Stack;
 use crate::error::{SetupError, Stage, at};
 
@@ -25,9 +23,9 @@ pub(super) fn changed_links(stack: &Stack<'_>, root: &OwnedFd) -> Result<HashSet
 }
 
 fn of_stack(stack: &Stack<'_>, path: &Path, names: &mut Names) -> Result<(), SetupError> {
-    let failed = || at(Stage::Record, Path::new("/").join(path));
+    let failed = || at(Stage::Record, in_machine(path));
     for (name, shown) in stack.entries().map_err(failed())? {
-        let inside = path.join(OsStr::from_bytes(name.to_bytes()));
+        let inside = inside(path, &name);
         if shown.kind == Kind::Folder {
             of_stack(&stack.inner(&name).map_err(failed())?, &inside, names)?;
         } else {
@@ -38,9 +36,9 @@ fn of_stack(stack: &Stack<'_>, path: &Path, names: &mut Names) -> Result<(), Set
 }
 
 fn of_copy(folder: &OwnedFd, path: &Path, names: &mut Names) -> Result<(), SetupError> {
-    let failed = || at(Stage::Record, Path::new("/").join(path));
+    let failed = || at(Stage::Record, in_machine(path));
     for (name, kind) in list(folder).map_err(failed())? {
-        let inside = path.join(OsStr::from_bytes(name.to_bytes()));
+        let inside = inside(path, &name);
         if kind == Kind::Folder {
             of_copy(&open_folder(folder, &name).map_err(failed())?, &inside, names)?;
         } else {

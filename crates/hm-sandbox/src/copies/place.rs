@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, renameat_with};
@@ -16,7 +16,6 @@ use crate::launcher::Context;
 use crate::overlay::{OPAQUE_BY_ROOT, OPAQUE_BY_USER, attach};
 use crate::request::RootFs;
 use crate::step;
-use crate::sys;
 
 /// Makes a machine's root and attaches it at its `merged` folder.
 pub(crate) fn attach_root(context: &Context, rootfs: &RootFs) -> Result<(), SetupError> {
@@ -29,8 +28,7 @@ pub(crate) fn attach_root(context: &Context, rootfs: &RootFs) -> Result<(), Setu
     fill::fill(&Stack::open(&layers, place.mark)?, &root)?;
     rustix::fs::rename(&place.unfinished, &place.root).map_err(at(Stage::Copy, &place.root))?;
     let failed = || at(Stage::Attach, &rootfs.merged);
-    let mount = step::clone_tree(&place.root, false, false).map_err(failed())?;
-    sys::forbid_devices(mount.as_fd()).map_err(failed())?;
+    let mount = step::clone_files(&place.root, false, false).map_err(failed())?;
     attach(&mount, &rootfs.merged)
 }
 

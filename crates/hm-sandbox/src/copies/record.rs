@@ -2,17 +2,16 @@
 //!
 //! Folders are merged, so no folder of such a layer is ever opaque.
 
-use std::collections::{BTreeMap, HashSet};
-use std::ffi::{CStr, CString, OsStr};
+use std::collections::HashSet;
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, fstat, mkdirat, renameat, unlinkat};
 use rustix::io::Errno;
 
 use super::attributes::{give, is_same_entry, is_same_folder};
-use super::entries::{Kind, list, make_removal, open_folder};
+use super::entries::{Kind, in_machine, inside, list, make_removal, open_folder};
 use super::links::changed_links;
 use super::stack::{Shown, Stack};
 use crate::error::{SetupError, Stage, at};
@@ -32,7 +31,7 @@ struct Recorder {
 impl Recorder {
     /// Whether the folder at `path` is not as it was. `layer` has its attributes then.
     fn folder(&self, before: &Stack<'_>, path: &Path, copy: &OwnedFd, layer: &OwnedFd) -> Result<bool, SetupError> {
-        let failed = || at(Stage::Record, Path::new("/").join(path));
+        let failed = || at(Stage::Record, in_machine(path));
         // Before anything is moved out of it.
         let stat = fstat(copy).map_err(failed())?;
         let known = before.entries().map_err(failed())?;
@@ -42,25 +41,21 @@ impl Recorder {
             None => true,
         };
         for (name, kind) in &entries {
-            let inside = path.join(OsStr::from_bytes(name.to_bytes()));
+            let inside = inside(path, name);
             let known = known.get(name).copied();
             changed |= match kind {
                 Kind::Folder => self.inner(before, known, name, &inside, [copy, layer])?,
                 // A layer can't say that there is such a device: it means something else.
                 Kind::Removal => {
-                    return Err(SetupError::new(
-                        Stage::Record,
-                        Errno::STALE,
-                        Path::new("/").join(inside),
-                    ));
+                    return Err(SetupError::new(Stage::Record, Errno::STALE, in_machine(&inside)));
                 }
                 Kind::Other(_) => {
                     let moved = self.entry(known, name, &inside, [copy, layer]);
-                    moved.map_err(at(Stage::Record, Path::new("/").join(inside)))?
+                    moved.map_err(at(Stage::Record, in_machine(&inside)))?
                 }
             };
         }
-        for name in removed(&known, |name| entries.contains_key(name)) {
+        for name in known.keys().filter(|name| !entries.contains_key(*name)) {
             make_removal(layer, name).map_err(failed())?;
             changed = true;
         }
@@ -76,7 +71,7 @@ impl Recorder {
         path: &Path,
         [copy, layer]: [&OwnedFd; 2],
     ) -> Result<bool, SetupError> {
-        let failed = || at(Stage::Record, Path::new("/").join(path));
+        let failed = || at(Stage::Record, in_machine(path));
         let before = if known.is_some_and(|known| known.kind == Kind::Folder) {
             parent.inner(name).map_err(failed())?
         } else {
@@ -110,11 +105,4 @@ impl Recorder {
         }
         Ok(!is_known)
     }
-}
-
-fn removed<'a>(
-    known: &'a BTreeMap<CString, Shown<'_>>,
-    is_there: impl Fn(&CStr) -> bool,
-) -> impl Iterator<Item = &'a CString> {
-    known.keys().filter(move |name| !is_there(name))
 }
