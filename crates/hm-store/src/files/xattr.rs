@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use rustix::fs as sys;
 use rustix::io::Errno;
@@ -32,6 +33,12 @@ impl XattrNamespace {
             Self::Trusted => c"trusted.overlay.opaque",
             Self::User => c"user.overlay.opaque",
         }
+    }
+
+    /// Whether the folder hides what lies beneath it. One that can't be looked at does not.
+    pub fn is_opaque(self, folder: &Path) -> bool {
+        let mut value = [0; 1];
+        sys::lgetxattr(folder, self.opaque(), &mut value) == Ok(1) && value == *b"y"
     }
 }
 

@@ -1,13 +1,12 @@
 //! What the index knows of images: by which names they were asked for, what they consist of.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::{ImageConfig, ImageError, ResolvedImage};
 use crate::error::IndexError;
-use crate::files::XattrNamespace;
 use crate::ids::{ImageDigest, LayerId};
 use crate::store::Store;
 
@@ -164,7 +163,7 @@ impl Store {
         let folders = image.layers.iter().map(|layer| self.layout().layer(layer));
         let mut layers: Vec<PathBuf> = folders.collect();
         // The kernel does not look for the mark at a layer's root.
-        let lowest = layers.iter().rposition(|layer| is_opaque(layer, self.xattrs()));
+        let lowest = layers.iter().rposition(|layer| self.xattrs().is_opaque(layer));
         layers.drain(..lowest.unwrap_or(0));
         ResolvedImage {
             digest: image.digest,
@@ -173,12 +172,6 @@ impl Store {
             host: false,
         }
     }
-}
-
-/// Whether the layer's root hides all layers below it.
-fn is_opaque(layer: &Path, marks: XattrNamespace) -> bool {
-    let mut value = [0; 1];
-    rustix::fs::lgetxattr(layer, marks.opaque(), &mut value) == Ok(1) && value == *b"y"
 }
 
 /// The column `packed`.

@@ -84,7 +84,7 @@ impl Stacked<'_> {
                     break;
                 }
                 folders.push(*layer);
-                if is_opaque(&place, self.marks) {
+                if self.marks.is_opaque(&place) {
                     break;
                 }
             }
@@ -106,11 +106,6 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> + use<'_> {
 
 fn is_whiteout(data: &Metadata) -> bool {
     data.file_type().is_char_device() && data.rdev() == 0
-}
-
-fn is_opaque(folder: &Path, marks: XattrNamespace) -> bool {
-    let mut value = [0; 1];
-    rustix::fs::lgetxattr(folder, marks.opaque(), &mut value) == Ok(1) && value == *b"y"
 }
 
 #[cfg(test)]
